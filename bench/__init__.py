@@ -1,0 +1,1 @@
+"""Benchmarks: each module has `run()` and is a program of its own."""

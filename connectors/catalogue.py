@@ -1,0 +1,225 @@
+"""The configuration of one process, compiled and ready to work.
+
+A plan is everything that a message needs on its way: it is built once from the tables and used until the
+configuration's revision moves (`models/base.py`). Plans are immutable and shared by threads.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from connectors import transport
+from connectors.choices import EndpointAuth, Ordering
+from connectors.mapping import Mapper, compile_definition
+from connectors.models import Application, Credential, Endpoint, LookupTable, MappingVersion, Revision, Route
+from connectors.models import Mapping as MappingModel
+from connectors.readers import Reader, compile_reader
+from connectors.retries import RetryPolicy
+from connectors.schemas import Schema, compile_schema
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialPlan:
+    """What a presented credential is compared with. Never shown: its repr has no secret."""
+
+    scheme: str
+    usernames: frozenset[str]
+    secret: str
+    secret_hash: str
+
+    def __repr__(self) -> str:
+        return f"CredentialPlan(scheme={self.scheme!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class MappingPlan:
+    version_id: int
+    number: int
+    run: Mapper
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPlan:
+    slug: str
+    url: str
+    method: str
+    headers: tuple[tuple[str, str], ...]
+    auth: transport.Auth
+    timeout_seconds: float
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePlan:
+    id: int
+    slug: str
+    source_id: int
+    enabled: bool
+    paused: bool
+    patterns: tuple[str, ...]
+    credentials: tuple[CredentialPlan, ...]
+    schema: Schema | None
+    mapping: MappingPlan | None
+    reply_mapping: MappingPlan | None
+    reply: str
+    ordering: str
+    ordering_key: Reader | None
+    idempotency_key: Reader | None
+    search_keys: tuple[tuple[str, Reader], ...]
+    on_failure: str
+    retry: RetryPolicy
+    sync_deadline_seconds: float
+    on_deadline: str
+    max_body_bytes: int
+    retention_days: int
+    endpoint: EndpointPlan
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    revision: int
+    by_slug: Mapping[str, RoutePlan]
+    by_id: Mapping[int, RoutePlan]
+    credentials: Mapping[int, tuple[CredentialPlan, ...]]
+
+
+class Catalogue:
+    """All plans of this process. Every method first makes sure that they are those of the current revision."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._snapshot: _Snapshot | None = None
+
+    def by_slug(self, slug: str) -> RoutePlan | None:
+        return self._current().by_slug.get(slug)
+
+    def by_id(self) -> Mapping[int, RoutePlan]:
+        """The plans of all routes by primary key."""
+        return self._current().by_id
+
+    def credentials_of(self, application_id: int) -> tuple[CredentialPlan, ...]:
+        return self._current().credentials.get(application_id, ())
+
+    def clear(self) -> None:
+        """Forgets all plans; for tests that replace the database under a process."""
+        self._snapshot = None
+
+    def _current(self) -> _Snapshot:
+        revision = Revision.current()
+        snapshot = self._snapshot
+        if snapshot is not None and snapshot.revision == revision:
+            return snapshot
+        with self._lock:
+            if self._snapshot is None or self._snapshot.revision != revision:
+                # a change committed while we build is noticed by the next look: we remember the older number
+                self._snapshot = _build(revision)
+            return self._snapshot
+
+
+catalogue = Catalogue()
+
+
+def _build(revision: int) -> _Snapshot:
+    lookups = {table.slug: table.entries for table in LookupTable.objects.all()}
+    versions = _newest_versions()
+    compiled: dict[int, MappingPlan] = {}
+
+    def mapping_plan(mapping_id: int | None) -> MappingPlan | None:
+        if mapping_id is None or mapping_id not in versions:
+            return None
+        if mapping_id not in compiled:
+            version = versions[mapping_id]
+            compiled[mapping_id] = MappingPlan(version.pk, version.number, compile_definition(version.definition, lookups))
+        return compiled[mapping_id]
+
+    credentials = _credential_plans()
+    endpoints = {endpoint.pk: _endpoint_plan(endpoint) for endpoint in Endpoint.objects.all()}
+    plans = [_route_plan(route, endpoints[route.endpoint_id], credentials, mapping_plan) for route in Route.objects.all()]
+    return _Snapshot(revision, {plan.slug: plan for plan in plans}, {plan.id: plan for plan in plans}, credentials)
+
+
+def _newest_versions() -> dict[int, MappingVersion]:
+    newest: dict[int, MappingVersion] = {}
+    for mapping in MappingModel.objects.all():
+        version = mapping.versions.order_by("-number").first()
+        if version is not None:
+            newest[mapping.pk] = version
+    return newest
+
+
+def _credential_plans() -> dict[int, tuple[CredentialPlan, ...]]:
+    slugs = dict(Application.objects.values_list("pk", "slug"))
+    plans: dict[int, list[CredentialPlan]] = {}
+    for credential in Credential.objects.filter(enabled=True):
+        if not credential.has_secret:
+            continue
+        plans.setdefault(credential.application_id, []).append(_credential_plan(credential, slugs[credential.application_id]))
+    return {pk: tuple(found) for pk, found in plans.items()}
+
+
+def _credential_plan(credential: Credential, application_slug: str) -> CredentialPlan:
+    """Basic: the user name that was set; else the one in a `user:password` secret; else the application's or its own name."""
+    usernames, secret = frozenset({credential.username}), credential.secret
+    if not credential.username:
+        user, colon, password = secret.partition(":")
+        if colon:
+            usernames, secret = frozenset({user}), password
+        else:
+            usernames = frozenset({application_slug, credential.name})
+    return CredentialPlan(credential.scheme, usernames, secret, credential.secret_hash)
+
+
+def _endpoint_plan(endpoint: Endpoint) -> EndpointPlan:
+    return EndpointPlan(
+        slug=endpoint.slug,
+        url=endpoint.url,
+        method=endpoint.method,
+        headers=tuple((endpoint.headers or {}).items()),
+        auth=_auth(endpoint.auth_scheme, endpoint.read_auth()),
+        timeout_seconds=endpoint.timeout_seconds,
+        paused=endpoint.paused,
+    )
+
+
+def _auth(scheme: str, parameters: Mapping[str, str]) -> transport.Auth:
+    match scheme:
+        case EndpointAuth.BEARER:
+            return transport.BearerAuth(token=parameters.get("token", ""))
+        case EndpointAuth.BASIC:
+            return transport.BasicAuth(username=parameters.get("username", ""), password=parameters.get("password", ""))
+        case EndpointAuth.API_KEY:
+            return transport.ApiKeyAuth(header=parameters.get("header") or "X-API-Key", key=parameters.get("key", ""))
+        case _:
+            return transport.NoAuth()
+
+
+def _route_plan(
+    route: Route,
+    endpoint: EndpointPlan,
+    credentials: Mapping[int, tuple[CredentialPlan, ...]],
+    mapping_plan: Callable[[int | None], MappingPlan | None],
+) -> RoutePlan:
+    return RoutePlan(
+        id=route.pk,
+        slug=route.slug,
+        source_id=route.source_id,
+        enabled=route.enabled,
+        paused=route.paused,
+        patterns=route.allowed_patterns,
+        credentials=credentials.get(route.source_id, ()),
+        schema=None if route.schema is None else compile_schema(route.schema),
+        mapping=mapping_plan(route.mapping_id),
+        reply_mapping=mapping_plan(route.reply_mapping_id),
+        reply=route.reply,
+        ordering=route.ordering,
+        ordering_key=compile_reader(route.ordering_key) if route.ordering == Ordering.KEY else None,
+        idempotency_key=compile_reader(route.idempotency_key) if route.idempotency_key else None,
+        search_keys=tuple((name, compile_reader(path)) for name, path in (route.search_keys or {}).items()),
+        on_failure=route.on_failure,
+        retry=route.retry_policy,
+        sync_deadline_seconds=route.sync_deadline_seconds,
+        on_deadline=route.on_deadline,
+        max_body_bytes=route.max_body_bytes,
+        retention_days=route.retention_days,
+        endpoint=endpoint,
+    )

@@ -1,0 +1,85 @@
+"""The closed vocabularies of the configuration. Values are part of the configuration file's format."""
+
+from django.db.models import TextChoices
+
+
+class Scheme(TextChoices):
+    """How an application proves who it is when it calls us."""
+
+    API_KEY = "api_key", "API key"  # Authorization: Bearer KEY, or X-API-Key: KEY
+    BASIC = "basic", "HTTP Basic"  # Authorization: Basic, user name and password
+
+
+class EndpointAuth(TextChoices):
+    """How we prove who we are when we call an application."""
+
+    NONE = "none", "None"
+    API_KEY = "api_key", "API key in a header"
+    BEARER = "bearer", "Bearer token"
+    BASIC = "basic", "HTTP Basic"
+
+
+class Method(TextChoices):
+    POST = "POST", "POST"
+    PUT = "PUT", "PUT"
+    PATCH = "PATCH", "PATCH"
+    DELETE = "DELETE", "DELETE"
+    GET = "GET", "GET"
+
+
+class Pattern(TextChoices):
+    """The two ways in which a source application may hand over a message."""
+
+    ASYNC = "async", "Asynchronous"  # accepted at once, processed in the background, the result is fetched later
+    SYNC = "sync", "Synchronous"  # the source waits for the destination's confirmation
+
+
+class Patterns(TextChoices):
+    """The patterns that a route allows, its default first."""
+
+    ASYNC = "async", "Asynchronous only"
+    SYNC = "sync", "Synchronous only"
+    ASYNC_SYNC = "async,sync", "Both, asynchronous by default"
+    SYNC_ASYNC = "sync,async", "Both, synchronous by default"
+
+
+class Ordering(TextChoices):
+    """Which messages of a route wait for each other."""
+
+    KEY = "key", "By key"  # those with the same ordering key
+    ROUTE = "route", "Whole route"  # all of them
+    NONE = "none", "None"  # none: each message has a lane of its own
+
+
+class OnFailure(TextChoices):
+    """What a lane does behind an asynchronous message that cannot be delivered."""
+
+    BLOCK = "block", "Block the lane until a person acts"
+    SKIP = "skip", "Go on with the next message"
+
+
+class OnDeadline(TextChoices):
+    """What a synchronous caller is answered when the deadline passes."""
+
+    TIMEOUT = "timeout", "504: a failed attempt is then final"
+    ACCEPT = "accept", "202: the message goes on like an asynchronous one"
+
+
+class Reply(TextChoices):
+    """What a synchronous caller is answered after a delivery."""
+
+    DOCUMENT = "document", "The result document"
+    BODY = "body", "The destination's status and body"
+
+
+class FieldType(TextChoices):
+    """What a field row makes of its value. The empty value leaves it as it is."""
+
+    STRING = "string", "Text"
+    INTEGER = "integer", "Integer"
+    NUMBER = "number", "Number"
+    DECIMAL = "decimal", "Decimal (money)"
+    BOOLEAN = "boolean", "Yes or no"
+    DATE = "date", "Date"
+    DATETIME = "datetime", "Date and time"
+    JSON = "json", "JSON"

@@ -1,0 +1,35 @@
+"""Header names and values: what may be sent, and what may be stored."""
+
+import re
+from collections.abc import Collection, Iterable
+
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")  # RFC 9110, section 5.6.2
+FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, section 5.5: controls except tab
+
+# These belong to the connection or to the message's framing; the transport alone decides on them.
+RESERVED = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"}
+    | {"proxy-authorization", "proxy-connection", "proxy-authenticate"}
+)
+SECRET = re.compile(r"authorization|cookie|api-?key|signature|secret|token|password|hmac", re.IGNORECASE)
+REDACTED = "[redacted]"
+
+
+def check_header(name: str, value: str) -> str | None:
+    """What is wrong with a header that somebody configured, or None."""
+    if not TOKEN.match(name):
+        return "This is not a header's name."
+    if name.lower() in RESERVED:
+        return "This header is set by the platform itself."
+    if FORBIDDEN_IN_VALUE.search(value):
+        return "A header's value must not hold control characters."
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return "A header's value has ASCII or Latin-1 letters only."
+    return None
+
+
+def redacted(headers: Iterable[tuple[str, str]], *, also: Collection[str] = ()) -> list[list[str]]:
+    """`headers` as storable pairs, the values of secret ones (and of those named in `also`, lower case) masked."""
+    return [[name, REDACTED if SECRET.search(name) or name.lower() in also else value] for name, value in headers]

@@ -1,0 +1,74 @@
+"""Model fields of our own: secrets at rest, and JSON that keeps its digits."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from connectors import formats
+from connectors.forms import ExactJSONFormField
+
+
+class DecryptionFailed(Exception):
+    """A stored secret cannot be read with any of ENCRYPTION_KEYS."""
+
+
+@lru_cache(maxsize=4)
+def _fernet(keys: Sequence[str]) -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in keys])
+
+
+def encrypt(text: str) -> str:
+    """Fernet token of `text`, made with the first of ENCRYPTION_KEYS."""
+    return _fernet(tuple(settings.ENCRYPTION_KEYS)).encrypt(text.encode()).decode("ascii")
+
+
+def decrypt(token: str) -> str:
+    """The text behind `token`; any of ENCRYPTION_KEYS may have made it. Raises DecryptionFailed, never returns ciphertext."""
+    try:
+        return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(token.encode()).decode()
+    except InvalidToken as error:
+        raise DecryptionFailed("A stored secret was encrypted with a key that is not in ENCRYPTION_KEYS.") from error
+
+
+class EncryptedTextField(models.TextField):
+    """Text that is encrypted in the database and plain in Python. Empty stays empty, so that "not set" can be queried."""
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
+        return decrypt(value) if value else value
+
+    def get_prep_value(self, value: Any) -> Any:
+        value = super().get_prep_value(value)
+        return encrypt(value) if value else value
+
+
+class ExactJSONField(models.TextField):
+    """A JSON value kept as text: digits, key order and letters stay as they were written, alike on every database.
+
+    A `jsonb` column would reorder keys and a `JSONField` would turn 19.90 into a float. None means "not set".
+    """
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
+        return None if value is None else formats.parse(value.encode())
+
+    def get_prep_value(self, value: Any) -> Any:
+        return None if value is None else formats.dump(value).decode()
+
+    def to_python(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return formats.parse(value.encode())
+        except formats.MalformedBody as error:
+            raise ValidationError(f"This is not valid JSON: {error}") from error
+
+    def value_to_string(self, obj: models.Model) -> str:
+        value = self.value_from_object(obj)
+        return "" if value is None else formats.dump(value).decode()
+
+    def formfield(self, **kwargs: Any) -> Any:
+        return models.Field.formfield(self, **{"form_class": ExactJSONFormField, **kwargs})

@@ -1,0 +1,71 @@
+"""When an attempt is made again. Pure: what came out and how often we tried go in, a decision comes out."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+JITTER = 0.2
+PASSING_STATUSES = frozenset({408, 425, 429})  # of the 4xx; RFC 9110 15.5.9, RFC 8470, RFC 6585
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Attempts in all, and the delays between them in seconds: first, first × factor, … up to the maximum."""
+
+    max_attempts: int
+    first_delay_seconds: float
+    factor: float
+    max_delay_seconds: float
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1 or self.first_delay_seconds < 0 or self.factor < 1 or self.max_delay_seconds < 0:
+            raise ValueError("A retry policy has at least one attempt, no negative delay and a factor of at least 1.")
+
+
+def is_success(status_code: int) -> bool:
+    return 200 <= status_code < 300
+
+
+def is_passing(status_code: int) -> bool:
+    """Whether the same request may well succeed later. Redirects are never followed, so a 3xx is permanent."""
+    return status_code >= 500 or status_code in PASSING_STATUSES
+
+
+def delay_before_next(
+    policy: RetryPolicy,
+    attempts: int,
+    *,
+    retry_after: float | None = None,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> float | None:
+    """Seconds until the attempt after `attempts` (≥ 1) failed ones, or None when they are used up.
+
+    What the destination asked for by Retry-After is waited for, up to the policy's maximum; jitter keeps messages
+    that failed together from coming back together.
+    """
+    if attempts >= policy.max_attempts:
+        return None
+    try:
+        delay = policy.first_delay_seconds * policy.factor ** (attempts - 1)
+    except OverflowError:
+        delay = policy.max_delay_seconds
+    delay = min(delay, policy.max_delay_seconds) * uniform(1 - JITTER, 1 + JITTER)
+    if retry_after is not None:
+        delay = max(delay, min(retry_after, policy.max_delay_seconds))
+    return delay
+
+
+def parse_retry_after(value: str, now: datetime) -> float | None:
+    """Seconds from a Retry-After header (RFC 9110, section 10.2.3), or None if it says nothing usable."""
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:10])
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())

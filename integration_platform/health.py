@@ -1,0 +1,101 @@
+"""For operators and their monitoring: live, ready, metrics."""
+
+import hmac
+import ipaddress
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Min
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+
+from messages.addresses import client_address
+from messages.choices import Hold
+from messages.database import clock, clock_reading
+from messages.models import Lane, Worker
+from messages.problems import Problem
+
+SEEN_WITHIN_SECONDS = 60
+
+_migrated = False
+
+
+@require_safe
+def live(request: HttpRequest) -> HttpResponse:
+    """The process answers."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+def ready(request: HttpRequest) -> HttpResponse:
+    """Whether messages can be accepted and will be worked; 503 names what is missing."""
+    missing = _missing()
+    if missing:
+        detail = f"Not ready: {'; '.join(missing)}."
+        return Problem("unavailable", detail, {"missing": missing}, {"Retry-After": "5"}).response()
+    return JsonResponse({"status": "ok"})
+
+
+def _missing() -> list[str]:
+    try:
+        connection.ensure_connection()
+        if not _is_migrated():
+            return ["migrations have not been applied"]
+        since = clock_reading() - timedelta(seconds=SEEN_WITHIN_SECONDS)
+        if not Worker.objects.filter(seen_at__gte=since).exists():
+            return ["no worker has been seen in the last minute"]
+    except (DatabaseError, InterfaceError):
+        connection.close()
+        return ["the database cannot be reached"]
+    return []
+
+
+def _is_migrated() -> bool:
+    """Looked up until it is so; a process does not outlive the code that it was started with."""
+    global _migrated  # noqa: PLW0603 - the answer belongs to the process
+    if not _migrated:
+        executor = MigrationExecutor(connection)
+        _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return _migrated
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus text (exposition format 0.0.4), for METRICS_TOKEN or METRICS_ALLOWED_NETWORKS."""
+    if not _may_read_metrics(request):
+        detail = "Send METRICS_TOKEN as a bearer token, or ask from METRICS_ALLOWED_NETWORKS."
+        challenge = {"WWW-Authenticate": 'Bearer realm="metrics"'}
+        return Problem("authentication-failed", detail, headers=challenge).response()
+    lines = []
+    for name, help_text, samples in _samples():
+        lines += [f"# HELP {name} {help_text}", f"# TYPE {name} gauge"]
+        lines += [f"{name}{labels} {value:g}" for labels, value in samples]
+    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _may_read_metrics(request: HttpRequest) -> bool:
+    token = settings.METRICS_TOKEN
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if token and scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
+        return True
+    address = client_address(request)
+    if address is None:
+        return False
+    return any(ipaddress.ip_address(address) in network for network in settings.METRICS_ALLOWED_NETWORKS)
+
+
+def _samples() -> list[tuple[str, str, list[tuple[str, float]]]]:
+    """Each from an index that holds nothing but what is counted: the price does not grow with the messages kept."""
+    now = clock_reading()
+    oldest = Lane.objects.due(clock()).aggregate(oldest=Min("due_at"))["oldest"]
+    held = [(f'{{hold="{hold}"}}', Lane.objects.filter(hold=hold).count()) for hold in (Hold.PAUSED, Hold.BLOCKED)]
+    workers = Worker.objects.filter(seen_at__gte=now - timedelta(seconds=SEEN_WITHIN_SECONDS)).count()
+    waiting = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+    return [
+        ("platform_lanes_due", "Lanes with work that nobody has taken yet.", [("", Lane.objects.due(clock()).count())]),
+        ("platform_oldest_due_seconds", "How long the oldest due lane has been waiting.", [("", waiting)]),
+        ("platform_lanes_held", "Lanes that stand still, by reason.", held),
+        ("platform_workers", "Workers seen in the last minute.", [("", workers)]),
+    ]

@@ -1,0 +1,13 @@
+"""Log lines that cannot be forged."""
+
+import logging
+
+
+class LineFormatter(logging.Formatter):
+    """One record, one line to the eye: control characters from outside are escaped, so nobody can write a line of ours."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in super().formatMessage(record))

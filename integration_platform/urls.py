@@ -1,0 +1,19 @@
+"""Who answers which address. Errors are problem documents everywhere but in the admin, which is for people."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from integration_platform import health
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("health/live", health.live),
+    path("health/ready", health.ready),
+    path("metrics", health.metrics),
+    path("", include("messages.urls")),
+]
+
+handler400 = "messages.problems.bad_request"
+handler403 = "messages.problems.permission_denied"
+handler404 = "messages.problems.not_found"
+handler500 = "messages.problems.server_error"

@@ -1,0 +1,25 @@
+"""Expected failures of intake, as data."""
+
+from typing import Any
+
+
+class Refused(Exception):
+    """A payload that makes no message. `slug` is that of the problem document, `errors` name the places at fault."""
+
+    def __init__(self, slug: str, detail: str, errors: list[dict[str, str]] | None = None) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail
+        self.errors = errors
+
+    def extra(self) -> dict[str, Any]:
+        return {} if self.errors is None else {"errors": self.errors}
+
+
+class LaneUnavailable(Exception):
+    """A synchronous message cannot take its turn: its lane is paused or blocked. `slug` is that of the problem."""
+
+    def __init__(self, slug: str, detail: str) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail

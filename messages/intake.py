@@ -1,0 +1,211 @@
+"""Accepts a payload: check, deduplicate, give it its lane and position, commit. Only then anything is answered."""
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError
+from django.utils import timezone
+
+from connectors import formats
+from connectors.catalogue import RoutePlan
+from connectors.choices import Ordering, Pattern
+from connectors.expressions import ExpressionFailed
+from connectors.paths import MISSING
+from connectors.readers import Reader
+from messages import lanes
+from messages.choices import Hold
+from messages.database import write
+from messages.exceptions import LaneUnavailable, Refused
+from messages.lanes import Claim, Work, to_work
+from messages.models import Message, SearchKey
+
+MAX_KEY = 255
+MAX_LANE_KEY = 255
+MAX_SEARCH_VALUE = 200
+MAX_SEARCH_VALUES = 20  # of one key, where its path names a list
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request as it came in: everything but who sent it."""
+
+    pattern: str
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str]
+    idempotency_key: str | None
+    """From a header; the route's own expression is used without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A committed message; `replayed` if it was there before. `claim` is set when its lane was taken at once."""
+
+    message: Message
+    replayed: bool = False
+    claim: Claim | None = None
+    work: Work | None = None
+
+
+def accept(plan: RoutePlan, incoming: Incoming, *, lease_seconds: float | None = None, owner: str = "") -> Accepted:
+    """Commits one message, or finds the one that it repeats.
+
+    With `lease_seconds` (synchronous callers) an idle lane is claimed in the same transaction, and a lane that stands
+    still raises LaneUnavailable. Raises Refused for a payload that the route does not take.
+    """
+    value = _parse(plan, incoming.body)
+    key = incoming.idempotency_key or _idempotency_key(plan, value)
+    digest = hashlib.sha256(incoming.body).digest()
+    if key is not None and (first := _find(plan, key)) is not None:
+        return _repeat(first, digest)
+    message = _message(plan, incoming, key, digest)
+    lane_key = _lane_key(plan, value, message.correlation_id)
+    search_keys = _search_keys(plan, value)
+    try:
+        return _commit(plan, message, lane_key, search_keys, lease_seconds=lease_seconds, owner=owner)
+    except IntegrityError:
+        # somebody else has just committed the same key; the position taken here was rolled back with the rest
+        first = None if key is None else _find(plan, key)
+        if first is None:
+            raise
+        return _repeat(first, digest)
+
+
+def _commit(
+    plan: RoutePlan,
+    message: Message,
+    lane_key: str,
+    search_keys: list[tuple[str, str]],
+    *,
+    lease_seconds: float | None,
+    owner: str,
+) -> Accepted:
+    before = time.monotonic()
+    with write():
+        place = lanes.accept(plan.id, lane_key, lease_seconds=lease_seconds, owner=owner)
+        if lease_seconds is not None and place.hold:
+            raise _unavailable(place.hold)  # rolls the position back: no message is made
+        message.lane_id, message.position = place.lane_id, place.position
+        message.save(force_insert=True)
+        if search_keys:
+            SearchKey.objects.bulk_create(
+                [SearchKey(message_id=message.pk, name=name, value=value) for name, value in search_keys]
+            )
+    if place.token is None or lease_seconds is None:
+        return Accepted(message)
+    claim = Claim(place.lane_id, plan.id, place.token, place.position - 1, before + lease_seconds)
+    return Accepted(message, claim=claim, work=to_work(message))
+
+
+def _unavailable(hold: str) -> LaneUnavailable:
+    if hold == Hold.BLOCKED:
+        return LaneUnavailable("lane-blocked", "An earlier message of this lane could not be delivered and blocks it.")
+    return LaneUnavailable("paused", "This lane has been paused.")
+
+
+def _message(plan: RoutePlan, incoming: Incoming, key: str | None, digest: bytes) -> Message:
+    return Message(
+        correlation_id=uuid7(),
+        route_id=plan.id,
+        pattern=incoming.pattern,
+        retryable=incoming.pattern == Pattern.ASYNC,
+        body=incoming.body,
+        body_digest=digest,
+        content_type=incoming.content_type[:255],
+        headers=dict(incoming.headers) or None,
+        idempotency_key=key,
+        received_at=timezone.now(),
+    )
+
+
+def _parse(plan: RoutePlan, body: bytes) -> Any:
+    try:
+        value = formats.parse(body)
+    except formats.MalformedBody as error:
+        raise Refused("malformed-body", str(error)) from None
+    if plan.schema is not None and (errors := plan.schema.errors(value)):
+        listed = [{"path": error.path, "message": error.message} for error in errors]
+        raise Refused("invalid-payload", "The payload does not fit the route's schema.", listed)
+    return value
+
+
+def _find(plan: RoutePlan, key: str) -> Message | None:
+    return Message.objects.filter(route=plan.id, idempotency_key=key).select_related("lane").defer("body").first()
+
+
+def _repeat(first: Message, digest: bytes) -> Accepted:
+    if bytes(first.body_digest) != digest:
+        raise Refused("idempotency-mismatch", "This idempotency key came with another body before.")
+    return Accepted(first, replayed=True)
+
+
+def _lane_key(plan: RoutePlan, value: Any, correlation_id: UUID) -> str:
+    if plan.ordering == Ordering.NONE:
+        return str(correlation_id)
+    if plan.ordering_key is None:
+        return ""
+    text = _scalar(_read(plan.ordering_key, value, "ordering_key"))
+    if text is None:
+        message = "The ordering key is missing, or it is not a text or a number."
+        raise Refused("invalid-payload", message, [{"path": "ordering_key", "message": message}])
+    return text if len(text) <= MAX_LANE_KEY else _shortened(text)
+
+
+def _shortened(text: str) -> str:
+    """A long ordering key stays one lane: its beginning for people, its digest for the difference."""
+    return f"{text[: MAX_LANE_KEY - 65]}#{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _idempotency_key(plan: RoutePlan, value: Any) -> str | None:
+    if plan.idempotency_key is None:
+        return None
+    text = _scalar(_read(plan.idempotency_key, value, "idempotency_key"))
+    return text if text is None or len(text) <= MAX_KEY else _shortened(text)
+
+
+def _search_keys(plan: RoutePlan, value: Any) -> list[tuple[str, str]]:
+    """What is there; a search key that cannot be read refuses nothing."""
+    keys: list[tuple[str, str]] = []
+    for name, reader in plan.search_keys:
+        try:
+            found = reader(value)
+        except ExpressionFailed:
+            continue
+        several = found if isinstance(found, list) else [found]
+        texts = [text for item in several[:MAX_SEARCH_VALUES] if (text := _scalar(item)) is not None]
+        keys += [(name, text[:MAX_SEARCH_VALUE]) for text in dict.fromkeys(texts)]
+    return keys
+
+
+def _read(reader: Reader, value: Any, name: str) -> Any:
+    try:
+        return reader(value)
+    except ExpressionFailed as error:
+        message = f"The route's {name.replace('_', ' ')} cannot be read: {error}"
+        raise Refused("invalid-payload", message, [{"path": name, "message": message}]) from None
+
+
+def _scalar(value: Any) -> str | None:
+    """A text or number as the text that identifies it; None for anything else, and for texts that cannot be stored."""
+    if value is MISSING or value is None or isinstance(value, dict | list):
+        return None
+    if isinstance(value, str):
+        return value if value and "\0" not in value else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal) or isinstance(value, float):
+        return formats.dump(value).decode()
+    return str(value)
+
+
+def uuid7() -> UUID:
+    """RFC 9562, version 7: milliseconds first, so that new correlation ids stay together in the index."""
+    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
+    number = number & ~(0xF << 76) | 0x7 << 76
+    return UUID(int=number & ~(0x3 << 62) | 0x2 << 62)

@@ -1,0 +1,9 @@
+from messages.models.attempt import Attempt
+from messages.models.lane import Lane
+from messages.models.message import Message
+from messages.models.rejection import Rejection
+from messages.models.result import Result
+from messages.models.search_key import SearchKey
+from messages.models.worker import Worker
+
+__all__ = ["Attempt", "Lane", "Message", "Rejection", "Result", "SearchKey", "Worker"]

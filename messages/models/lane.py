@@ -1,0 +1,80 @@
+"""The FIFO line of a route and an ordering key."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+
+from connectors.models import Route
+from messages.choices import Hold
+
+
+class LaneQuerySet(models.QuerySet["Lane"]):
+    def due(self, now: Any) -> "LaneQuerySet":
+        """Lanes with work that nobody holds; the one definition for broker, claim, admin and tests.
+
+        `now` is a datetime or a database expression. A paused route or endpoint keeps its lanes' `due_at` untouched:
+        resuming it is one update of one row, whatever has piled up.
+        """
+        workable = Route.objects.filter(paused=False, endpoint__paused=False).values("pk")
+        return self.unpaused_due(now).filter(route__in=workable)
+
+    def unpaused_due(self, now: Any) -> "LaneQuerySet":
+        return self.filter(Q(lease_until=None) | Q(lease_until__lte=now), due_at__lte=now, hold=Hold.NONE)
+
+    def leased(self, now: datetime) -> "LaneQuerySet":
+        return self.filter(lease_until__gt=now)
+
+    def with_work(self) -> "LaneQuerySet":
+        return self.filter(last_position__gt=F("done_position"))
+
+    def held(self) -> "LaneQuerySet":
+        return self.exclude(hold=Hold.NONE)
+
+
+class Lane(models.Model):
+    """The row is lock, cursor, schedule and queue entry at once. Only `messages/lanes.py` writes it."""
+
+    route = models.ForeignKey(Route, models.PROTECT, related_name="lanes")
+    key = models.CharField(max_length=255, blank=True)
+    last_position = models.BigIntegerField(default=0)
+    """The newest accepted message's position."""
+    done_position = models.BigIntegerField(default=0)
+    """The newest finished message's position; the head stands right behind it."""
+    due_at = models.DateTimeField(null=True, blank=True)
+    """None: nothing to do, or held. In the future: backing off."""
+    lease_until = models.DateTimeField(null=True, blank=True)
+    """Until when its worker may send. Apart from `due_at`, so that no operator's verb can shorten a running lease."""
+    token = models.BigIntegerField(default=0)
+    """Grows with every claim and fences off whoever held the lane before."""
+    strikes = models.SmallIntegerField(default=0)
+    """Claims since the last progress: how often a worker took the lane and died."""
+    owner = models.CharField(max_length=100, blank=True, default="")
+    hold = models.CharField(max_length=10, choices=Hold.choices, default=Hold.NONE, blank=True)
+
+    objects = LaneQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["route", "key"]
+        constraints = [
+            # the upsert of accept() finds its lane by this
+            models.UniqueConstraint(fields=["route", "key"], name="lane_route_key"),
+        ]
+        indexes = [
+            # LaneQuerySet.due(): what is due, oldest first; idle and held lanes are not in it
+            models.Index(fields=["due_at"], name="lane_due", condition=Q(due_at__isnull=False, hold="")),
+            # the lanes page and the first page: what stands still
+            models.Index(fields=["hold"], name="lane_held", condition=~Q(hold="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.route}: {self.key}" if self.key else str(self.route)
+
+    @property
+    def depth(self) -> int:
+        return self.last_position - self.done_position
+
+    @property
+    def head_position(self) -> int:
+        return self.done_position + 1

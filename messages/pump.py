@@ -1,0 +1,328 @@
+"""Claims due lanes, works them with many threads, records outcomes in groups.
+
+One thread owns the database: it claims, renews, reads ahead and commits. The I/O threads only deliver; what they did
+comes back through a queue. In a web process the same pump works the lanes that synchronous requests have claimed
+themselves: it is handed lanes instead of looking for due ones, so both patterns share one way of sending and recording.
+
+Why nothing is overtaken: a claim has at most one message out (`busy`), and its next one goes out only after
+`lanes.finish` has committed the one before and said that the lane is still ours (`kept`). Why no stale worker sends:
+an I/O thread refuses when its lease is nearly over, and renewing moves the deadline only for lanes that are ours.
+"""
+
+import logging
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.utils import timezone
+
+from connectors.catalogue import RoutePlan, catalogue
+from messages import delivery, lanes
+from messages.beats import beat
+from messages.choices import OutcomeKind
+from messages.lanes import Claim, Finished, Work
+from messages.outcomes import Outcome, Policy
+
+log = logging.getLogger(__name__)
+
+QUANTUM_MESSAGES = 20  # after so many, or so many seconds, a lane goes to the back of the queue
+QUANTUM_SECONDS = 1.0
+READ_AHEAD_MESSAGES = 20
+READ_AHEAD_BYTES = 256 * 1024
+LOOK_SECONDS = 0.02
+LEASE_MARGIN = 0.25  # an I/O thread does not start in the last quarter of a lease
+RECORD_RETRY_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Hand:
+    """A claimed lane and the messages read ahead of it. Only the database thread touches it, but for `claim.deadline`."""
+
+    claim: Claim
+    plan: RoutePlan
+    since: float
+    ahead: list[Work] = field(default_factory=list)
+    count: int = 1
+    """How many messages to read ahead next: one at first, more while they are small."""
+    sent: int = 0
+    busy: bool = False
+    waiter: "Future[Finished] | None" = None
+    """A synchronous request that waits for the first message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What an I/O thread reports; `outcome` is None when the lease was too old to send."""
+
+    hand: Hand
+    work: Work
+    outcome: Outcome | None
+
+
+class Pump:
+    """`run` for a queue worker, `serve` for a web process."""
+
+    def __init__(
+        self,
+        *,
+        threads: int,
+        max_lanes: int = settings.PUMP_MAX_LANES,
+        lease_seconds: float = settings.LEASE_SECONDS,
+        claims: bool = True,
+    ) -> None:
+        self._threads = threads
+        self._max_lanes = max_lanes
+        self._lease_seconds = lease_seconds
+        self._claims = claims
+        self._owner = owner_name()
+        self._hands: dict[int, Hand] = {}
+        self._inbox: queue.SimpleQueue[Delivered | Hand] = queue.SimpleQueue()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="delivery")
+        self._unrecorded: list[Finished] = []
+        self._next_renew = time.monotonic() + lease_seconds / 3
+        self._stopping = False
+        self.done = 0
+
+    def run(self, *, budget_seconds: float, linger_seconds: float) -> int:
+        """Works due lanes until the budget is spent or nothing has been due for `linger_seconds`; returns messages done."""
+        end, idle_since, next_look, next_beat = time.monotonic() + budget_seconds, time.monotonic(), 0.0, 0.0
+        try:
+            while True:
+                now = time.monotonic()
+                self._stopping = self._stopping or now >= end
+                if now >= next_beat:
+                    next_beat = now + 1.0
+                    beat("worker")
+                if not self._stopping and now >= next_look and len(self._hands) < self._max_lanes:
+                    if not self._guarded(self._claim):
+                        next_look = now + LOOK_SECONDS
+                if self._hands:
+                    idle_since = now
+                    self._guarded(lambda: self._step(LOOK_SECONDS))
+                elif self._stopping or now - idle_since >= linger_seconds:
+                    return self.done
+                else:
+                    time.sleep(LOOK_SECONDS)
+        finally:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def serve(self) -> None:
+        """For ever: works the lanes that `take` hands over."""
+        while True:
+            wait = RECORD_RETRY_SECONDS if self._unrecorded else self._lease_seconds / 3
+            self._guarded(lambda: self._step(wait))
+
+    def _guarded(self, step: Callable[[], Any]) -> Any:
+        """A database that is away is waited for: outcomes are kept and recorded when it is back, if the lease still holds."""
+        try:
+            return step()
+        except (OperationalError, InterfaceError):
+            log.exception("The database did not answer; trying again.")
+            connection.close()
+            time.sleep(RECORD_RETRY_SECONDS)
+            return None
+
+    def take(self, claim: Claim, work: Work, plan: RoutePlan) -> "Future[Finished]":
+        """Hands over a lane that `lanes.accept` claimed. The future tells how its first message was recorded."""
+        waiter: Future[Finished] = Future()
+        hand = Hand(claim, plan, time.monotonic(), ahead=[work], busy=True, waiter=waiter)
+        self._inbox.put(hand)  # first, so that its lease is renewed from the start
+        self._pool.submit(self._deliver, hand, work)
+        return waiter
+
+    def stop(self) -> None:
+        """No new claims; what is in hand is finished, the rest released."""
+        self._stopping = True
+
+    def _claim(self) -> bool:
+        if not lanes.any_due():
+            return False
+        plans = catalogue.by_id()
+        claims = lanes.claim(
+            self._max_lanes - len(self._hands),
+            lease_seconds=self._lease_seconds,
+            owner=self._owner,
+            policies=_policies(plans),
+            alone=not self._hands,
+        )
+        for claim in claims:
+            self._hands[claim.lane_id] = Hand(claim, plans[claim.route_id], time.monotonic())
+        return bool(claims)
+
+    def _step(self, wait: float) -> None:
+        """One round: read ahead, send what may go, collect what came back, record it, keep the leases."""
+        self._dispatch()
+        self._collect(wait)
+        if self._unrecorded:
+            self._record()
+        if time.monotonic() >= self._next_renew:
+            self._next_renew = time.monotonic() + self._lease_seconds / 3
+            self._renew()
+
+    def _dispatch(self) -> None:
+        idle = [hand for hand in self._hands.values() if not hand.busy]
+        if not idle:
+            return
+        if not self._stopping:
+            self._read_ahead([hand for hand in idle if not hand.ahead])
+        empty = [hand for hand in idle if self._stopping or not hand.ahead]
+        if empty:
+            lanes.release([hand.claim for hand in empty])
+            for hand in empty:
+                self._hands.pop(hand.claim.lane_id, None)
+        for hand in idle:
+            if not self._stopping and hand.ahead:
+                hand.busy = True
+                self._pool.submit(self._deliver, hand, hand.ahead[0])
+
+    def _read_ahead(self, hands: list[Hand]) -> None:
+        for count in {hand.count for hand in hands}:
+            alike = [hand for hand in hands if hand.count == count]
+            found = lanes.read_ahead([hand.claim for hand in alike], count)
+            for hand in alike:
+                hand.ahead = found[hand.claim.lane_id]
+                small = sum(len(work.body) for work in hand.ahead) * 2 < READ_AHEAD_BYTES
+                hand.count = min(count * 4, READ_AHEAD_MESSAGES) if small else 1
+
+    def _deliver(self, hand: Hand, work: Work) -> None:
+        """In an I/O thread. A bug in here must reach the lane as an outcome, or the lane would wait for ever."""
+        outcome: Outcome | None = None
+        if time.monotonic() < hand.claim.deadline - self._lease_seconds * LEASE_MARGIN:
+            try:
+                outcome = delivery.attempt(work, hand.plan)
+            except Exception:  # the edge of a thread: recorded with its traceback
+                log.exception("An attempt of message %s failed unexpectedly.", work.correlation_id)
+                detail = "The platform failed while it handled the message; the failure has been logged."
+                error = delivery.error_document("destination-failed", detail)
+                outcome = Outcome(OutcomeKind.FAILED, timezone.now(), detail=detail, error=error)
+        self._inbox.put(Delivered(hand, work, outcome))
+
+    def _collect(self, wait: float) -> None:
+        """Takes everything that has come back, waiting for the first one; a late hand of a web request joins here."""
+        try:
+            entry = self._inbox.get(timeout=wait)
+            while True:
+                self._took(entry)
+                entry = self._inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def _took(self, entry: "Delivered | Hand") -> None:
+        if isinstance(entry, Hand):
+            self._hands[entry.claim.lane_id] = entry
+            return
+        hand = entry.hand
+        if entry.outcome is None:  # too late to send: whoever is next may have the lane
+            hand.busy = False
+            self._hands.pop(hand.claim.lane_id, None)
+            lanes.release([hand.claim])
+            if hand.waiter is not None:
+                hand.waiter.cancel()
+            return
+        spent = hand.sent + 1 >= QUANTUM_MESSAGES or time.monotonic() - hand.since >= QUANTUM_SECONDS
+        let_go = spent or self._stopping or not self._claims
+        self._unrecorded.append(Finished(hand.claim, entry.work, entry.outcome, policy_of(hand.plan), let_go=let_go))
+        self._hands.setdefault(hand.claim.lane_id, hand)
+
+    def _record(self) -> None:
+        """One transaction for everything that came back. If the database is away, the outcomes stay for the next round."""
+        finished, now = self._unrecorded, timezone.now()
+        try:
+            lanes.finish(finished, now=now)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # a row that cannot be written must not take the others along: the edge of a group
+            log.exception("A group of %s outcomes could not be recorded; recording them one by one.", len(finished))
+            finished = [entry for entry in finished if self._recorded_alone(entry, now)]
+        self._unrecorded = []
+        for entry in finished:
+            self._settle(entry)
+
+    def _recorded_alone(self, entry: Finished, now: datetime) -> bool:
+        try:
+            lanes.finish([entry], now=now)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # its lease runs out, and after some strikes the message ends as crashed, for all to see
+            log.exception("The outcome of message %s could not be recorded.", entry.work.correlation_id)
+            hand = self._hands.pop(entry.claim.lane_id)
+            if hand.waiter is not None:
+                hand.waiter.cancel()
+            return False
+        return True
+
+    def _settle(self, entry: Finished) -> None:
+        """After the commit: the next message of a lane that is still ours may go, every other lane is forgotten."""
+        hand = self._hands[entry.claim.lane_id]
+        hand.busy = False
+        if entry.fenced:
+            log.warning("Lane %s was taken over by another worker; an attempt was not recorded.", entry.claim.lane_id)
+        else:
+            self.done += 1
+        if entry.kept:
+            hand.ahead.pop(0)
+            hand.sent += 1
+            hand.claim.done_position += 1
+        else:
+            del self._hands[entry.claim.lane_id]
+        if hand.waiter is not None:
+            hand.waiter.set_result(entry)
+            hand.waiter = None
+
+    def _renew(self) -> None:
+        if not self._hands:
+            return
+        mine = lanes.renew([hand.claim for hand in self._hands.values()], lease_seconds=self._lease_seconds)
+        for lane_id, hand in list(self._hands.items()):
+            if lane_id not in mine and not hand.busy:
+                del self._hands[lane_id]
+
+
+def owner_name() -> str:
+    return f"{socket.gethostname()[:60]}:{os.getpid()}"
+
+
+def policy_of(plan: RoutePlan) -> Policy:
+    return Policy(plan.retry, plan.on_failure)
+
+
+def _policies(plans: Mapping[int, RoutePlan]) -> dict[int, Policy]:
+    return {pk: policy_of(plan) for pk, plan in plans.items()}
+
+
+class WebPump:
+    """The pump of a web process, started with the first synchronous request and again after a fork."""
+
+    def __init__(self, make: Callable[[], Pump]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._pump: Pump | None = None
+
+    def get(self) -> Pump:
+        with self._lock:
+            if self._pump is None or self._pid != os.getpid():
+                self._pump, self._pid = self._make(), os.getpid()
+                threading.Thread(target=self._pump.serve, name="web-pump", daemon=True).start()
+            return self._pump
+
+
+web_pump = WebPump(lambda: Pump(threads=settings.WEB_THREADS, claims=False))
+
+
+def pump() -> int:
+    """The task of a queue worker: work whatever is due. Tasks may run twice or never; the lane table is the truth."""
+    beat("worker")
+    close_old_connections()
+    return Pump(threads=settings.QUEUE_THREADS).run(
+        budget_seconds=settings.PUMP_BUDGET_SECONDS, linger_seconds=settings.PUMP_LINGER_SECONDS
+    )

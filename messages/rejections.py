@@ -1,0 +1,69 @@
+"""Keeps evidence of requests that were refused at the door."""
+
+import logging
+import threading
+import time
+
+from django.db import DatabaseError, InterfaceError
+from django.http import HttpRequest
+from django.utils import timezone
+
+from connectors.catalogue import RoutePlan
+from messages.addresses import client_address
+from messages.database import write
+from messages.models import Rejection
+from messages.problems import Problem
+
+log = logging.getLogger(__name__)
+
+PER_MINUTE = 120  # of each process; `tasks.trim_rejections` keeps the total small
+KEPT_BYTES = 16 * 1024
+
+
+class Budget:
+    """How many rejections this process may still keep in the running minute."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._lock = threading.Lock()
+        self._minute = 0
+        self._spent = 0
+
+    def spend(self) -> bool:
+        with self._lock:
+            minute = int(time.monotonic() // 60)
+            if minute != self._minute:
+                self._minute, self._spent = minute, 0
+            self._spent += 1
+            return self._spent <= self._per_minute
+
+
+budget = Budget(PER_MINUTE)
+
+
+def reject(http: HttpRequest, plan: RoutePlan | None, problem: Problem) -> None:
+    """Keeps one refused request. Bodies only of callers who proved who they are; a failure here changes no answer."""
+    if problem.status >= 500 or not budget.spend():
+        return
+    body = getattr(http, "refused_body", b"") if getattr(http, "caller_is_known", False) else b""
+    announced = http.META.get("CONTENT_LENGTH") or ""
+    try:
+        with write():
+            Rejection.objects.create(
+                route_id=plan.id if plan else None,
+                reason=problem.slug,
+                status_code=problem.status,
+                detail=_with_errors(problem).replace("\0", "\N{REPLACEMENT CHARACTER}"),
+                remote_address=client_address(http),
+                content_type=http.headers.get("Content-Type", "")[:255],
+                size=len(body) or (int(announced) if announced.isdigit() else None),
+                body=body[:KEPT_BYTES] or None,
+                created_at=timezone.now(),
+            )
+    except (DatabaseError, InterfaceError):
+        log.exception("A rejection could not be kept.")
+
+
+def _with_errors(problem: Problem) -> str:
+    places = [f"{error['path']}: {error['message']}" for error in problem.extra.get("errors", []) if "path" in error]
+    return "\n".join([problem.detail, *places])

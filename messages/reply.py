@@ -1,0 +1,103 @@
+"""The synchronous pattern's answer: wait for the outcome, then say it in HTTP."""
+
+import time
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from uuid import UUID
+
+from django.http import HttpResponse
+
+from connectors import formats
+from connectors.catalogue import RoutePlan
+from connectors.choices import Reply
+from messages.choices import Status
+from messages.intake import Accepted
+from messages.models import Message, Result
+from messages.problems import Problem
+from messages.pump import web_pump
+from messages.serializers import result_document
+
+POLL_FIRST_SECONDS = 0.01
+POLL_LAST_SECONDS = 0.1
+
+
+def wait_for(accepted: Accepted, plan: RoutePlan, *, deadline: float) -> Message | None:
+    """The message as soon as it is final, or None at `deadline` (monotonic).
+
+    An idle lane was claimed by `intake.accept`: its message goes out at once, through this process's pump. Otherwise
+    it takes its turn: whoever holds the lane works it, and we look until its result is there.
+    """
+    message = accepted.message
+    if accepted.claim is not None and accepted.work is not None:
+        waiter = web_pump.get().take(accepted.claim, accepted.work, plan)
+        try:
+            recorded = waiter.result(timeout=max(0.0, deadline - time.monotonic()))
+        except FutureTimeoutError:
+            return None
+        except CancelledError:
+            recorded = None
+        if recorded is not None and not recorded.fenced and recorded.verdict is not None and recorded.verdict.status:
+            return load(message.correlation_id)
+    return wait_until_final(message.correlation_id, deadline=deadline)
+
+
+def wait_until_final(correlation_id: UUID, *, deadline: float) -> Message | None:
+    """Looks at one message until it is final; None at `deadline` (monotonic)."""
+    pause = POLL_FIRST_SECONDS
+    while not Message.objects.final().filter(correlation_id=correlation_id).exists():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.5, POLL_LAST_SECONDS)
+    return load(correlation_id)
+
+
+def load(correlation_id: UUID) -> Message | None:
+    """A message with its lane and result, without its body."""
+    found = Message.objects.filter(correlation_id=correlation_id).without_body()
+    return found.select_related("lane", "result", "route").first()
+
+
+def answer(message: Message, plan: RoutePlan) -> HttpResponse:
+    """The answer to a synchronous caller for a message that is final."""
+    if message.status == Status.SUCCEEDED:
+        if plan.reply == Reply.BODY:
+            return _body(message)
+        return HttpResponse(
+            formats.dump(result_document(message, plan.slug, message.status)), content_type=formats.JSON
+        )
+    return failure(message).response()
+
+
+def failure(message: Message) -> Problem:
+    """Why a message ended otherwise than succeeded, as the problem that its caller gets."""
+    result: Result | None = getattr(message, "result", None)
+    extra: dict[str, object] = {"correlation_id": str(message.correlation_id)}
+    if message.status == Status.CANCELLED:
+        return Problem("cancelled", "The message was cancelled.", extra)
+    error = (result.error if result else None) or {}
+    slug = str(error.get("type", "")).rpartition("/")[2] or "destination-failed"
+    if slug == "mapping-failed":
+        extra["errors"] = error.get("errors", [])
+    else:
+        extra["destination_status"] = result.status_code if result else None
+    return Problem(slug, error.get("detail", "The message could not be delivered."), extra)
+
+
+def _body(message: Message) -> HttpResponse:
+    """`reply: body`: the destination's own status and its mapped body."""
+    result: Result | None = getattr(message, "result", None)
+    if result is None or result.status_code is None:
+        return Problem("gone", "The answer is no longer kept.", {"correlation_id": str(message.correlation_id)}).response()
+    if result.error is not None:  # confirmed, but the reply mapping failed: there is no mapped body to give
+        extra = {
+            "correlation_id": str(message.correlation_id),
+            "destination_status": result.status_code,
+            "errors": result.error.get("errors", []),
+        }
+        return Problem("mapping-failed", result.error["detail"], extra).response()
+    body = bytes(result.body or b"")
+    return HttpResponse(body, status=result.status_code, content_type=result.content_type or "application/octet-stream")
+
+

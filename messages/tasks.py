@@ -1,0 +1,86 @@
+"""What runs under django-q2 besides the pump: signs of life, retention, and a watch over the lanes."""
+
+import logging
+from datetime import timedelta
+
+from django.db.models import F, Q
+from django.utils import timezone
+from django_q.models import Schedule
+from django_q.signals import post_execute
+
+from connectors.models import Route
+from messages.beats import beat
+from messages.choices import Hold
+from messages.database import clock, write
+from messages.models import Attempt, Lane, Message, Rejection, Result, SearchKey
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+KEPT_REJECTIONS = 10_000
+SCHEDULES = {
+    "messages.tasks.remove_expired": 15,  # minutes
+    "messages.tasks.trim_rejections": 5,
+    "messages.tasks.watch_lanes": 1,
+}
+
+
+def show_life() -> None:
+    """Runs in a q2 worker, see `broker.Beating`."""
+    beat("worker")
+
+
+def _monitor_beat(**_: object) -> None:
+    beat("monitor")
+
+
+# q2 calls this in its monitor process for each finished task: the only way to see that it still works
+post_execute.connect(_monitor_beat, dispatch_uid="messages.tasks.monitor_beat")
+
+
+def ensure_schedules() -> None:
+    """Makes the schedules that are missing, and corrects those that an older version made."""
+    for function, minutes in SCHEDULES.items():
+        Schedule.objects.update_or_create(
+            name=function,
+            defaults={"func": function, "schedule_type": Schedule.MINUTES, "minutes": minutes, "repeats": -1},
+        )
+
+
+def remove_expired() -> int:
+    """Removes the payloads of messages whose retention is over; rows, correlation ids and statuses stay as evidence."""
+    removed = 0
+    for route_id, days in Route.objects.values_list("pk", "retention_days"):
+        limit = timezone.now() - timedelta(days=days)
+        expired = Message.objects.filter(route=route_id, completed_at__lt=limit, purged_at=None).order_by("completed_at")
+        while pks := list(expired.values_list("pk", flat=True)[:BATCH]):
+            purge(pks)
+            removed += len(pks)
+    return removed
+
+
+def purge(pks: list[int]) -> None:
+    """Everything of these messages that came from or went to somebody is removed, in one transaction."""
+    with write():
+        Attempt.objects.filter(message__in=pks).update(
+            request_body=None, response_body=None, request_headers=None, response_headers=None
+        )
+        Result.objects.filter(message__in=pks).delete()
+        SearchKey.objects.filter(message__in=pks).delete()
+        Message.objects.filter(pk__in=pks).update(body=b"", headers=None, purged_at=timezone.now())
+
+
+def trim_rejections() -> int:
+    """Keeps the newest rejections only, so that a flood of refused requests cannot fill the disk."""
+    oldest = Rejection.objects.order_by("-pk").values_list("pk", flat=True)[KEPT_REJECTIONS : KEPT_REJECTIONS + 1].first()
+    return Rejection.objects.filter(pk__lte=oldest).delete()[0] if oldest else 0
+
+
+def watch_lanes() -> int:
+    """Asserts that no lane has work and no due time; wakes any that has, and says so: it would be a fault of ours."""
+    asleep = Lane.objects.filter(due_at=None, hold=Hold.NONE, last_position__gt=F("done_position"))
+    with write():
+        woken = asleep.filter(Q(lease_until=None) | Q(lease_until__lt=clock())).update(due_at=clock())
+    if woken:
+        log.error("%s lanes had work but no due time; they have been woken.", woken)
+    return woken
