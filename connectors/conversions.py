@@ -65,7 +65,10 @@ def to_string(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | Decimal | float):
-        return str(to_number(value))
+        try:
+            return str(to_number(value))
+        except ValueError as error:
+            raise ConversionFailed(f"A text cannot be made of {shown(value)}: {error}") from None
     raise ConversionFailed(f"A text cannot be made of {shown(value)}; type json keeps it as it is.")
 
 

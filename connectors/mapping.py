@@ -2,8 +2,8 @@
 
 - The k-th `[]` of a target iterates the k-th `[]` of its source. Rows of one target list with different source lists
   are merged item by item; the longest list says how many items there are.
-- A source without `[]` under a `[]` target repeats into every item that other rows make. It makes none by itself, unless
-  no row of that list iterates: then the list has one item. A constant repeats in the same way.
+- A source without `[]` under a `[]` target repeats into every item that other rows make. It makes none by itself, but
+  when no row of that list iterates, the list has one item. A constant repeats in the same way.
 - Further `[]` of a source give a list as the value, nested lists flattened; type and lookup are applied to its items.
 - An empty source list gives an empty target list; one that is absent or null leaves the target list out.
 - An absent source without `default` leaves its target out, unless it is `required`. Items of a list of objects stay,

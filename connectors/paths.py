@@ -50,7 +50,7 @@ MAX_STEPS = 64
 MAX_INDEX_DIGITS = 9
 
 _INDEX = re.compile(r"\[([0-9]*)\]")
-_QUOTED = re.compile(r"`((?:[^`]|``)*)`")
+_QUOTED = re.compile(r"`((?:[^`]|``)*+)`")  # possessive: a doubled backtick is never taken for a closing one
 _PLAIN_NAME = re.compile(r"[\w$@#:/\-]+\Z")
 _SIGNS = frozenset("_-$@#:/\u200c\u200d")  # the joiners belong to words of Persian and of Indian languages
 

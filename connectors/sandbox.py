@@ -2,7 +2,7 @@
 
 `ask` lends an idle process to the calling thread, starts one when none is idle and there are fewer than SIZE, and
 waits otherwise. A process that breaks a limit dies, the caller is told why, and the next request starts another one
-(about 25 ms). A request costs about 70 µs more wall time than the same call within the process would, and less of the
+(about 25 ms). A request costs about 100 µs more wall time than the same call within the process would, and less of the
 caller's interpreter: the engine holds the interpreter's lock, the sandbox runs beside it.
 """
 
@@ -55,12 +55,14 @@ def ask(kind: bytes, texts: Sequence[str], document: bytes) -> list[tuple[bytes,
     """
     joined = "\0".join(texts).encode()
     request = b"".join((REQUEST.pack(kind, len(joined), len(document)), joined, document))
-    try:
-        return _pool.ask(request)
-    except SandboxDied as death:
-        if death.culprit:
-            raise
-        return _pool.ask(request)  # someone else ended it, such as the kernel under a shortage of memory: once more
+    for _ in range(SIZE):
+        try:
+            return _pool.ask(request)
+        except SandboxDied as death:
+            if death.culprit:
+                raise
+            # else somebody ended it, such as the kernel when memory was short, and perhaps all others of the pool, too
+    return _pool.ask(request)
 
 
 class _Process:

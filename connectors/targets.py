@@ -1,8 +1,8 @@
 """The tree that the targets of all field rows make, and where each row reads.
 
 A row reads from a slot: the payload (slot 0), the result of an expression, or the current item of an iteration. The
-k-th `[]` of a target is a list node of this tree, and the k-th `[]` of the row's source makes an iteration of that node,
-with a slot of its own; rows that have the source up to there in common share it.
+k-th `[]` of a target is a list node of this tree, and the k-th `[]` of the row's source makes an iteration of that
+node, with a slot of its own; rows that have the source up to there in common share it.
 
 The tree is walked by `connectors.columns`, the fast way, and by `connectors.walk`, the way that names every error.
 """

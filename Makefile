@@ -1,0 +1,47 @@
+# Everything that is done to this project by hand or by CI. `make` alone lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# the tests run as shipped: no value from a developer's .env or shell decides about them
+TEST_ENV := DEBUG=1
+
+.DEFAULT_GOAL := help
+.PHONY: help start test lint format bench clean
+
+help: ## List the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
+
+start: $(VENV)/.installed ## Run the whole platform on http://127.0.0.1:8000 (ARGS="--port 9000 --no-demo")
+	@exec $(BIN)/python manage.py start $(ARGS)
+
+test: $(VENV)/.installed-test ## Run the test suite (ARGS="tests/messages -k lane")
+	$(TEST_ENV) $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-lint ## Check style, types, layers and migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(TEST_ENV) $(BIN)/mypy .
+	$(TEST_ENV) $(BIN)/lint-imports
+	$(TEST_ENV) DATA_DIR=var/lint $(BIN)/python manage.py makemigrations --check --dry-run
+
+format: $(VENV)/.installed-lint ## Put the code into the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-test ## Measure, each figure beside its baseline of the same run
+	$(TEST_ENV) $(BIN)/python -m bench $(ARGS)
+
+clean: ## Remove the virtual environment and all caches (data in var/ stays)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-%: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
+	@touch $@

@@ -1,0 +1,7 @@
+"""Configuration by file (contract, section 3): `apply_configuration` reads one, `export_configuration` writes one."""
+
+from connectors.configuration.applying import Change, apply_configuration
+from connectors.configuration.exporting import export_configuration
+from connectors.configuration.reading import InvalidConfiguration
+
+__all__ = ["Change", "InvalidConfiguration", "apply_configuration", "export_configuration"]

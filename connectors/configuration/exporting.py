@@ -1,0 +1,144 @@
+"""Rows → text: the same format, in a stable order, secrets as placeholders."""
+
+import re
+from typing import Any
+
+import yaml
+
+from connectors.choices import EndpointAuth, Method
+from connectors.configuration.reading import Dumper
+from connectors.models import Application, Credential, Endpoint, LookupTable, Mapping, Route
+from connectors.models.endpoint import AUTH_PARAMETERS
+
+
+def export_configuration() -> str:
+    """The whole configuration. Applying it again on the same platform changes nothing."""
+    names: dict[str, None] = {}
+    document = {
+        "version": 1,
+        "applications": [_application(row, names) for row in Application.objects.order_by("slug")],
+        "lookup_tables": [_lookup_table(row) for row in LookupTable.objects.order_by("slug")],
+        "mappings": [_mapping(row) for row in Mapping.objects.order_by("slug")],
+        "routes": [_route(row) for row in Route.objects.select_related("source", "endpoint", "mapping", "reply_mapping").order_by("slug")],
+    }
+    document = {key: value for key, value in document.items() if value != []}
+    text: str = yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return _heading(list(names)) + text
+
+
+def _heading(names: list[str]) -> str:
+    if not names:
+        return "# Configuration of the integration platform.\n"
+    lines = "".join(f"#   {name}\n" for name in names)
+    return (
+        "# Configuration of the integration platform. Secrets are not in here: set these variables to give new ones;\n"
+        f"# one that is not set keeps the secret that is stored.\n{lines}"
+    )
+
+
+def _application(row: Application, names: dict[str, None]) -> dict[str, Any]:
+    return _without_empty(
+        {
+            "slug": row.slug,
+            "name": _escaped(row.name),
+            "description": _escaped(row.description),
+            "credentials": [_credential(row, one, names) for one in row.credentials.order_by("name")],
+            "endpoints": [_endpoint(one, names) for one in row.endpoints.order_by("slug")],
+        }
+    )
+
+
+def _credential(application: Application, row: Credential, names: dict[str, None]) -> dict[str, Any]:
+    exported = {
+        "name": row.name,
+        "scheme": row.scheme,
+        "username": _escaped(row.username),
+        "secret": _placeholder(names, application.slug, row.name, "secret"),
+    }
+    return {**_without_empty(exported), **({} if row.enabled else {"enabled": False})}
+
+
+def _endpoint(row: Endpoint, names: dict[str, None]) -> dict[str, Any]:
+    auth: dict[str, Any] = {"scheme": row.auth_scheme}
+    for name, is_secret in AUTH_PARAMETERS[row.auth_scheme].items():
+        stored = (row.auth_parameters or {}).get(name, "")
+        auth[name] = _placeholder(names, row.slug, name) if is_secret else _escaped(stored)
+    exported = {
+        "slug": row.slug,
+        "name": _escaped(row.name),
+        "url": _escaped(row.url),
+        "method": row.method if row.method != Method.POST else "",
+        "auth": auth if row.auth_scheme != EndpointAuth.NONE else None,
+        "headers": _escaped(row.headers),
+    }
+    return {**_without_empty(exported), "timeout_seconds": _plain(row.timeout_seconds)}
+
+
+def _lookup_table(row: LookupTable) -> dict[str, Any]:
+    return {"slug": row.slug, **({"name": _escaped(row.name)} if row.name else {}), "entries": _escaped(row.entries)}
+
+
+def _mapping(row: Mapping) -> dict[str, Any]:
+    head = _without_empty({"slug": row.slug, "name": _escaped(row.name), "description": _escaped(row.description)})
+    return {**head, **_escaped(row.definition())}
+
+
+def _route(row: Route) -> dict[str, Any]:
+    exported = {
+        "slug": row.slug,
+        "name": _escaped(row.name),
+        "source": row.source.slug,
+        "endpoint": row.endpoint.slug,
+        "patterns": list(row.allowed_patterns),
+        "schema": _escaped(row.schema),
+        "mapping": row.mapping.slug if row.mapping else "",
+        "reply_mapping": row.reply_mapping.slug if row.reply_mapping else "",
+        "reply": row.reply,
+        "ordering": row.ordering,
+        "ordering_key": _escaped(row.ordering_key),
+        "idempotency_key": _escaped(row.idempotency_key),
+        "search_keys": _escaped(row.search_keys),
+        "on_failure": row.on_failure,
+        "retry": {
+            "max_attempts": row.max_attempts,
+            "first_delay_seconds": _plain(row.first_delay_seconds),
+            "factor": _plain(row.factor),
+            "max_delay_seconds": _plain(row.max_delay_seconds),
+        },
+        "sync_deadline_seconds": _plain(row.sync_deadline_seconds),
+        "on_deadline": row.on_deadline,
+        "max_body_bytes": row.max_body_bytes,
+        "retention_days": row.retention_days,
+    }
+    schema = {"schema": exported["schema"]} if row.schema is not None else {}
+    return {**_without_empty(exported), **schema, "enabled": row.enabled}
+
+
+def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value not in ("", None, [], {})}
+
+
+def _plain(number: float) -> int | float:
+    return int(number) if number == int(number) else number
+
+
+def _placeholder(names: dict[str, None], *parts: str) -> str:
+    """`${SHOP_MAIN_SECRET}`; two secrets whose names would be alike get numbers."""
+    base = re.sub(r"[^A-Z0-9]+", "_", "_".join(parts).upper()).strip("_")
+    base = f"_{base}" if base[:1].isdigit() else base
+    name, number = base, 2
+    while name in names:
+        name, number = f"{base}_{number}", number + 1
+    names[name] = None
+    return f"${{{name}}}"
+
+
+def _escaped(value: Any) -> Any:
+    """Texts that hold `${…}` themselves get a second dollar, which `apply` takes away again."""
+    if isinstance(value, str):
+        return re.sub(r"\$(?=\$*\{)", "$$", value) if "${" in value else value
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return value

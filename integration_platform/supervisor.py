@@ -1,0 +1,149 @@
+"""Keeps child processes alive: restarts what dies or hangs, and ends all of them cleanly.
+
+A stock qcluster does not notice that it is stuck: kill -9 of an idle worker, or of its monitor, leaves a lock in
+shared memory taken for ever, and SIGTERM to its process group hangs its main process. So each child has a group of its
+own, is watched from outside, gets SIGTERM alone, and its whole group is killed before it is started again.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.2
+FIRST_DELAY_SECONDS = 1.0
+LAST_DELAY_SECONDS = 15.0
+STABLE_SECONDS = 30.0  # a child that lived so long starts again without delay
+GUARDIAN = [sys.executable, "-m", "integration_platform.guardian"]
+
+
+@dataclass(slots=True)
+class Child:
+    """A process to keep alive. `sick` says why it should be replaced although it runs, or None."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    sick: Callable[[float], str | None] | None = None
+    process: "subprocess.Popen[bytes] | None" = None
+    started_at: float = 0.0
+    next_start: float = 0.0
+    delay: float = 0.0
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+
+class Supervisor:
+    """`run` keeps the children alive until `stop` or a signal, then ends them within `grace_seconds`."""
+
+    def __init__(self, children: Sequence[Child], *, grace_seconds: float) -> None:
+        self.children = list(children)
+        self.stopping = False
+        self._grace_seconds = grace_seconds
+
+    def handle_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def run(self, every_look: Callable[[], None] | None = None) -> None:
+        """`every_look` is called a few times a second, for what the caller does besides."""
+        try:
+            while not self.stopping:
+                for child in self.children:
+                    self._look_after(child)
+                if every_look is not None:
+                    every_look()
+                time.sleep(LOOK_SECONDS)
+        finally:
+            self.end()
+
+    def stop(self) -> None:
+        self.stopping = True
+
+    def end(self) -> None:
+        """SIGTERM to each main process, the rest of the grace to finish, SIGKILL to what is left of their groups."""
+        running = [child for child in self.children if child.alive]
+        for child in running:
+            signal_process(child, signal.SIGTERM)
+        end = time.monotonic() + self._grace_seconds
+        while any(child.alive for child in running) and time.monotonic() < end:
+            time.sleep(0.05)
+        for child in self.children:
+            if child.alive:
+                log.warning("%s did not stop in time and is killed.", child.name)
+            kill_group(child)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
+
+    def _look_after(self, child: Child) -> None:
+        now = time.monotonic()
+        if child.process is None:
+            if now >= child.next_start:
+                start(child)
+            return
+        code = child.process.poll()
+        reason = f"ended with status {code}" if code is not None else child.sick(now) if child.sick else None
+        if reason is None:
+            return
+        kill_group(child)
+        lived = now - child.started_at
+        child.delay = 0.0 if lived >= STABLE_SECONDS else min(max(child.delay * 2, FIRST_DELAY_SECONDS), LAST_DELAY_SECONDS)
+        child.next_start, child.process = now + child.delay, None
+        log.warning("%s %s; starting it again in %.0f s.", child.name, reason, child.delay)
+
+
+def start(child: Child) -> None:
+    """Starts it behind a guardian, in a process group of its own, without the terminal's input."""
+    environment = {**os.environ, **child.environment}
+    child.process = subprocess.Popen(
+        [*GUARDIAN, *child.command], env=environment, start_new_session=True, stdin=subprocess.DEVNULL
+    )
+    child.started_at = time.monotonic()
+
+
+def signal_process(child: Child, number: int) -> None:
+    if child.process is not None:
+        try:
+            child.process.send_signal(number)
+        except ProcessLookupError:
+            return
+
+
+def kill_group(child: Child) -> None:
+    """Ends what is left of a child's group; orphans of its children stay in the group, so they end, too."""
+    if child.process is None:
+        return
+    try:
+        os.killpg(child.process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    child.process.wait()
+
+
+def silent_role(folder: Path, roles: Sequence[str], *, seconds: float, start_seconds: float, started_at: float) -> str | None:
+    """Why a child that touches one file for each role counts as hanging, or None.
+
+    `started_at` is monotonic: a role that has not shown itself since then has `start_seconds`, any other `seconds`.
+    """
+    now = time.time()
+    born = now - (time.monotonic() - started_at)
+    for role in roles:
+        try:
+            seen = (folder / role).stat().st_mtime
+        except FileNotFoundError:
+            seen = 0.0
+        silent, allowed = (now - seen, seconds) if seen >= born else (now - born, start_seconds)
+        if silent > allowed:
+            return f"hangs: its {role} has been silent for {silent:.0f} s"
+    return None
