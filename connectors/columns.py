@@ -51,7 +51,10 @@ def compile_column(node: Node, *, item: bool = False) -> Column:
 
 
 def _constant(leaf: Leaf) -> Column:
-    value = leaf.settle(leaf.row.constant)
+    settle, constant = leaf.settle, leaf.row.constant
+    if leaf.row.lookup:  # its entry may be missing, which fails when a payload is mapped
+        return lambda space: [settle(constant)] * space.size
+    value = settle(constant)
     return lambda space: [value] * space.size
 
 

@@ -240,7 +240,7 @@ class _Checked:
         except ConversionFailed as error:
             self._fault("default", str(error))
             return
-        if row.constant is not MISSING:
+        if row.constant is not MISSING and not row.lookup:  # tables change after a mapping is saved
             try:
                 settle(row.constant)
             except ConversionFailed as error:

@@ -51,16 +51,15 @@ class Walk:
         errors.append(FieldError(numbered_text(leaf.target, self.numbers), source, message))
 
     def _leaf(self, leaf: Leaf) -> Any:
-        if leaf.row.constant is not MISSING:
-            return leaf.settle(leaf.row.constant)
-        value = self.slots[leaf.slot]
+        constant = leaf.row.constant
+        value = self.slots[leaf.slot] if constant is MISSING else constant
         if value is _FAILED:
             return MISSING
         if isinstance(value, ExpressionFailed):
             self.fail(leaf, str(value))
             return MISSING
         try:
-            return leaf.settle(read_steps(value, leaf.steps))
+            return leaf.settle(read_steps(value, leaf.steps) if constant is MISSING else constant)
         except ConversionFailed as error:
             self.fail(leaf, str(error))
             return MISSING

@@ -81,6 +81,7 @@ def test_contract_example():
         ({}, FieldRow("t", "", "decimal", constant="1.50"), {"t": D("1.50")}),
         ({}, FieldRow("t", constant=None), {"t": None}),
         ({}, FieldRow("t", constant=False), {"t": False}),
+        ({}, FieldRow("t", lookup="countries", constant="France"), {"t": "FR"}),
         # lookup
         ({"a": "France"}, FieldRow("t", "a", lookup="countries"), {"t": "FR"}),
         ({"a": 7}, FieldRow("t", "a", lookup="countries"), {"t": "SEVEN"}),  # the value's text is the key
@@ -293,6 +294,7 @@ def test_every_failing_row_is_named_with_its_item():
         ({"a": "x"}, FieldRow("t", "a", "integer"), "'x' is not a number"),
         ({"a": [{"b": 1}, {"b": "x"}]}, FieldRow("t", "a[].b", "integer"), "Item 1: 'x'"),
         ({"a": [1]}, FieldRow("t", "a", "string"), "a list"),  # no []: the list itself
+        ({}, FieldRow("t", lookup="countries", constant="Spain"), "countries has no entry 'Spain'"),
         ({}, FieldRow("t", "=1/0"), "not finite"),
         ({"a": D("NaN")}, FieldRow("t", "a", "decimal"), "not finite"),
         ({}, FieldRow("t[].c", "=$error('no')", required=True), "no"),
@@ -341,7 +343,6 @@ def test_repeated_row_is_named_once_for_each_item_and_not_without_items():
         (FieldRow("t", "a", lookup="nothing"), "lookup"),
         (FieldRow("t", "a", "integer", default="x"), "default"),
         (FieldRow("t", "", "integer", constant="x"), "constant"),
-        (FieldRow("t", "", lookup="countries", constant="Spain"), "constant"),
     ],
 )
 def test_bad_row_is_refused_with_its_field(row, field):
