@@ -5,14 +5,18 @@ to), that redirects and proxies are not followed, how long a call may take from 
 how much of an answer is read. Nothing in this module knows the database.
 """
 
+import contextlib
 import heapq
+import http.client
 import ipaddress
 import os
 import socket
+import ssl
 import threading
 import time
 from base64 import b64encode
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,10 +31,11 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from connectors.headers import FORBIDDEN_IN_VALUE
+from connectors.headers import TOKEN, check_header
 from connectors.networks import AllowedNetworks, refusal
 
-CONNECT_TIMEOUT_SECONDS = 5.0
+CONNECT_TIMEOUT_SECONDS = 5.0  # for all of a name's addresses together, TLS included
+STALE_SECONDS = 1.0  # a connection that the server closed while idle breaks within a round trip
 MAX_RESPONSE_BYTES = 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 USER_AGENT = "integration-platform"
@@ -142,23 +147,14 @@ class Transport:
         """Raises TransportError; an answer with any status is a response."""
         self._start()
         call = _Call(time.monotonic() + request.deadline_seconds)
-        try:
-            prepared = _prepare(request)
-            address = self._address(urlsplit(prepared.url or ""), call)
-        except requests.RequestException as error:
-            raise TransportError(Kind.INVALID_REQUEST, f"The request cannot be sent: {error}", sent=False) from None
-        prepared.address = address  # type: ignore[attr-defined]
+        target, prepared = _prepare(request)
+        addresses = self._addresses(target, call)
         self._watchdog.watch(call)
         _current.call = call
         try:
-            try:
-                return self._exchange(prepared, call)
-            except _ClosedWhileIdle:
-                # the server closed a kept-alive connection just as we used it: nothing of an answer came, and the
-                # destination knows repeats by their idempotency key, so one fresh connection is tried
-                return self._exchange(prepared, call)
+            return self._first_to_connect(prepared, addresses, call)
         finally:
-            call.finished = True
+            call.finish()
             _current.call = None
 
     def _start(self) -> None:
@@ -169,55 +165,95 @@ class Transport:
             if self._pid != os.getpid():
                 self._adapter = _Adapter(self._pool_size)
                 self._watchdog = _Watchdog()
-                self._resolver = ThreadPoolExecutor(8, thread_name_prefix="resolver")
+                self._resolver = _Resolver()
                 self._pid = os.getpid()
 
-    def _address(self, parts: Any, call: "_Call") -> str:
-        """The checked address to connect to. The first one that may be called wins; if none may, the call is refused."""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        reasons = []
-        for address in self._resolve(parts.hostname, port, call):
-            reason = refusal(address, port, self._allowed)
+    def _addresses(self, target: "_Target", call: "_Call") -> list[str]:
+        """The checked addresses that may be called; if none may, the call is refused."""
+        allowed, reasons = [], []
+        for address in self._resolve(target, call):
+            reason = refusal(address, target.port, self._allowed)
             if reason is None:
-                return str(address)
-            reasons.append(reason)
-        raise TransportError(Kind.ADDRESS_REFUSED, f"The address is not allowed: {'; '.join(reasons)}.", sent=False)
+                allowed.append(str(address))
+            else:
+                reasons.append(reason)
+        if not allowed:
+            raise TransportError(Kind.ADDRESS_REFUSED, f"The address is not allowed: {'; '.join(reasons)}.", sent=False)
+        return allowed
 
-    def _resolve(self, host: str, port: int, call: "_Call") -> list[Any]:
+    def _resolve(self, target: "_Target", call: "_Call") -> list[Any]:
+        host = target.hostname
+        # a zone (fe80::1%eth0) only chooses among link-local networks; without it the address can be judged
+        with contextlib.suppress(ValueError):
+            return [ipaddress.ip_address(host.partition("%")[0])]
         try:
-            return [ipaddress.ip_address(host)]
-        except ValueError:
-            pass
-        look_up = self._resolver.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        try:
-            found = look_up.result(timeout=call.remaining())
+            found = self._resolver.look_up(host, target.port, timeout=call.remaining())
         except FutureTimeoutError:
             raise TransportError(Kind.TIMEOUT, f"The name {host} was not resolved in time.", sent=False) from None
-        except (OSError, UnicodeError):
+        except (OSError, ValueError):  # ValueError: not a name at all
             raise TransportError(Kind.NAME_NOT_RESOLVED, f"The name {host} cannot be resolved.", sent=False) from None
-        # a zone (fe80::1%eth0) is link-local and refused anyway; without it the address can be judged
-        return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
+        return list(dict.fromkeys(ipaddress.ip_address(text.partition("%")[0]) for text in found))
+
+    def _first_to_connect(
+        self, prepared: requests.PreparedRequest, addresses: list[str], call: "_Call"
+    ) -> OutboundResponse:
+        """A name may have addresses that nobody answers at (localhost by IPv6, say): they share the time to connect."""
+        connect_until = time.monotonic() + min(CONNECT_TIMEOUT_SECONDS, call.remaining())
+        for left in range(len(addresses), 0, -1):
+            now = time.monotonic()
+            call.connect_until = now + (connect_until - now) / left
+            prepared.address = addresses[-left]  # type: ignore[attr-defined]
+            try:
+                return self._exchange(prepared, call)
+            except TransportError as error:
+                if left == 1 or error.kind is not Kind.CONNECT_FAILED:
+                    raise
+        raise AssertionError("there is at least one address")
 
     def _exchange(self, prepared: requests.PreparedRequest, call: "_Call") -> OutboundResponse:
-        remaining = max(call.remaining(), 0.001)
-        timeout = (min(CONNECT_TIMEOUT_SECONDS, remaining), remaining)
+        """Again on a fresh connection where the server closed a kept-alive one just as we used it.
+
+        Only if it broke at once and not a byte of an answer came (RFC 9112, section 9.3.1). Should the destination
+        have taken the request all the same, it knows the repeat by its idempotency key, as after any lost answer.
+        """
+        try:
+            return self._attempt(prepared, call)
+        except _ClosedWhileIdle:
+            call.fresh = True
+            return self._attempt(prepared, call)
+
+    def _attempt(self, prepared: requests.PreparedRequest, call: "_Call") -> OutboundResponse:
+        connecting = max(call.connect_until - time.monotonic(), 0.001)
+        timeout = (connecting, max(call.remaining(), 0.001))
         response = None
         try:
             response = self._adapter.send(prepared, stream=True, timeout=timeout, verify=True)
-            call.answered = True
-            return _read(response)
+            answer = _read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            if call.stale and not call.answered and call.remaining() > 0:
-                call.stale = False
+            if call.went_stale() and any(isinstance(cause, CLOSED) for cause in _causes(error)):
                 raise _ClosedWhileIdle from None
             raise _explained(error, call) from None
         finally:
             if response is not None:
                 response.close()
+        if call.expired:  # a body without a length ends where the connection does, also when it was us who cut it
+            raise _explained(TimeoutError(), call)
+        return answer
 
 
 class _ClosedWhileIdle(Exception):  # noqa: N818 - a signal between two functions here
     """A reused connection broke before anything came back."""
+
+
+# what a connection raises that the other side has closed
+CLOSED = (
+    http.client.RemoteDisconnected,
+    ConnectionResetError,
+    ConnectionAbortedError,
+    BrokenPipeError,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
 
 
 @dataclass(slots=True)
@@ -225,24 +261,51 @@ class _Call:
     """A call on its way, as the watchdog and the connection see it."""
 
     deadline: float
-    sock: socket.socket | None = None
+    connect_until: float = 0.0
+    fresh: bool = False  # it must not use a kept-alive connection
+    reused: bool = False  # it uses one
     connected: bool = False
-    stale: bool = False  # it went out on a reused connection
-    sent: bool = False
-    answered: bool = False
-    finished: bool = False
+    sent_at: float | None = None  # when the first byte may have gone out
+    answering: bool = False  # the first byte of an answer came
+    expired: bool = False  # the deadline passed before the end
+    _sock: socket.socket | None = None
+    _finished: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def remaining(self) -> float:
         return self.deadline - time.monotonic()
 
+    def use(self, sock: socket.socket, *, reused: bool) -> None:
+        """From now on the deadline cuts `sock`. Raises TimeoutError if it has passed."""
+        with self._lock:
+            self._sock, self.reused, self.connected = sock, reused, True
+            if self.expired or self.remaining() <= 0:
+                raise TimeoutError
+        sock.settimeout(max(self.remaining(), 0.001))  # for the whole body: sendall does not start anew at each piece
+        self.sent_at = time.monotonic()
+
+    def went_stale(self) -> bool:
+        at_once = self.sent_at is not None and time.monotonic() - self.sent_at < STALE_SECONDS
+        return self.reused and at_once and not self.answering and not self.expired
+
+    def finish(self) -> None:
+        """From now on the deadline cuts nothing: the connection may belong to another call in a moment."""
+        with self._lock:
+            self._finished, self._sock = True, None
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
+
     def expire(self) -> None:
         """Wakes the thread that reads or writes. Below TLS, since an SSLSocket must not be touched by two threads."""
-        sock = self.sock
-        if sock is not None and not self.finished:
-            try:
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            except OSError:
-                pass
+        with self._lock:
+            if self._finished:
+                return
+            self.expired = True
+            if self._sock is not None:
+                with contextlib.suppress(OSError):  # it may have been closed just now
+                    socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
 
 class _Current(threading.local):
@@ -274,33 +337,99 @@ class _Watchdog:
                 self._condition.wait(self._heap[0][0] - time.monotonic() if self._heap else None)
 
 
-class _Watched:
-    """Tells the call of this thread which socket it uses."""
+class _Resolver:
+    """Looks names up, each in a thread of its own that all who ask meanwhile wait for.
 
+    getaddrinfo has no time-out: a name whose servers are silent must hold up neither other names nor the end of the
+    process, so there is no common pool, and the threads are daemons.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, int], Future[list[str]]] = {}
+
+    def look_up(self, host: str, port: int, *, timeout: float) -> list[str]:
+        """Addresses in the system's order. Raises OSError, ValueError, concurrent.futures.TimeoutError."""
+        with self._lock:
+            future = self._running.get((host, port))
+            if future is None:
+                future = Future()
+                threading.Thread(target=self._run, args=(host, port, future), name="resolver", daemon=True).start()
+                self._running[host, port] = future
+        return future.result(timeout)
+
+    def _run(self, host: str, port: int, future: Future[list[str]]) -> None:
+        try:
+            found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        except (OSError, ValueError) as error:
+            self._done(host, port)
+            future.set_exception(error)
+        else:
+            self._done(host, port)
+            future.set_result(found)
+
+    def _done(self, host: str, port: int) -> None:
+        with self._lock:
+            del self._running[host, port]
+
+
+class _Head:
+    """Reads the head for http.client, which takes one that breaks off for a whole one."""
+
+    def __init__(self, fp: Any) -> None:
+        self._fp = fp
+        self.whole = True
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self._fp.readline(limit)
+        if line and _current.call is not None:
+            _current.call.answering = True
+        self.whole = line.endswith(b"\n")
+        return line
+
+    def close(self) -> None:
+        self._fp.close()
+
+
+class _Response(http.client.HTTPResponse):
+    fp: Any
+
+    def begin(self) -> None:
+        fp = self.fp
+        self.fp = head = _Head(fp)
+        try:
+            super().begin()
+        finally:
+            if self.fp is not None:  # None: closed
+                self.fp = fp
+        if not head.whole:
+            raise http.client.IncompleteRead(b"")
+
+
+class _Watched:
+    """Tells the call of this thread which socket it uses, and keeps the time for connecting."""
+
+    response_class = _Response
     sock: Any
+    used: bool = False
 
     def _new_conn(self) -> socket.socket:
         sock: socket.socket = super()._new_conn()  # type: ignore[misc]
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if _current.call is not None:
-            _current.call.sock = sock
+        if _current.call is not None:  # what TCP has left of the time is for TLS
+            sock.settimeout(max(_current.call.connect_until - time.monotonic(), 0.001))
         return sock
 
     def connect(self) -> None:
+        self.used = False
         super().connect()  # type: ignore[misc]
-        if _current.call is not None:
-            _current.call.sock, _current.call.connected = self.sock, True
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        call = _current.call
-        if call is not None:
-            call.stale = self.sock is not None
-            call.sock = self.sock
-            call.connected = self.sock is not None
-            call.sent = call.sent or call.connected
+        if self.sock is None:
+            self.connect()
+        if _current.call is not None:
+            _current.call.use(self.sock, reused=self.used)
+        self.used = True
         super().request(*args, **kwargs)  # type: ignore[misc]
-        if call is not None:
-            call.sent = True
 
 
 class _HTTPConnection(_Watched, HTTPConnection):
@@ -311,11 +440,24 @@ class _HTTPSConnection(_Watched, HTTPSConnection):
     pass
 
 
-class _HTTPPool(HTTPConnectionPool):
+class _Pool:
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout)  # type: ignore[misc]
+        if _current.call is not None and _current.call.fresh:
+            connection.close()  # it connects again when it is used
+        return connection
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None and _current.call is not None:
+            _current.call.finish()
+        super()._put_conn(conn)  # type: ignore[misc]
+
+
+class _HTTPPool(_Pool, HTTPConnectionPool):
     ConnectionCls = _HTTPConnection
 
 
-class _HTTPSPool(HTTPSConnectionPool):
+class _HTTPSPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
 
 
@@ -329,39 +471,61 @@ class _Adapter(HTTPAdapter):
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host_params, pool_kwargs = super().build_connection_pool_key_attributes(request, verify, cert)
         if host_params["scheme"] == "https":
-            pool_kwargs["assert_hostname"] = host_params["host"]
-            pool_kwargs["server_hostname"] = host_params["host"]
+            pool_kwargs.update(assert_hostname=host_params["host"], server_hostname=host_params["host"])
         address = request.address
         host_params["host"] = f"[{address}]" if ":" in address else address
         return host_params, pool_kwargs
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A URL that can be called, as it is sent, and the value of its Host header."""
+
+    url: str
+    host_header: str
+    hostname: str
+    port: int
+
+
 @lru_cache(maxsize=1024)
-def _checked_url(url: str) -> tuple[str, str]:
-    """The URL as it is sent, and its Host header. Raises requests.RequestException."""
+def _target(url: str) -> _Target | None:
+    """None where the URL cannot be called; the reason would repeat the URL, which may hold a secret."""
     prepared = requests.PreparedRequest()
-    prepared.prepare_url(url, None)
-    parts = urlsplit(prepared.url or "")
+    try:
+        prepared.prepare_url(url, None)
+        parts = urlsplit(prepared.url or "")
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:  # all that requests raises here is a ValueError, too
+        return None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-        raise requests.exceptions.InvalidURL("only http and https addresses without a user name can be called")
-    return prepared.url or "", parts.netloc
+        return None
+    return _Target(prepared.url or "", parts.netloc, parts.hostname, port)
 
 
-def _prepare(request: OutboundRequest) -> requests.PreparedRequest:
+def _prepare(request: OutboundRequest) -> tuple[_Target, requests.PreparedRequest]:
     """By hand: the sessions of `requests` add cookies, proxies and environment, none of which is wanted here."""
-    prepared = requests.PreparedRequest()
-    prepared.method = request.method
-    prepared.url, host = _checked_url(request.url)
+    target = _target(request.url)
+    if target is None:
+        raise _invalid("Only http and https addresses without a user name can be called.")
+    if not TOKEN.match(request.method):
+        raise _invalid("This is not a method.")
     headers = CaseInsensitiveDict(request.sent_headers())
     for name, value in headers.items():
-        if FORBIDDEN_IN_VALUE.search(value):
-            raise requests.exceptions.InvalidHeader(f"the header {name} holds a control character")
-    headers["Host"] = host
+        if problem := check_header(name, value):
+            raise _invalid(f"The header {name!r} cannot be sent: {problem}")
+    headers["Host"] = target.host_header
     if request.body is not None or request.method in ("POST", "PUT", "PATCH"):
         headers["Content-Length"] = str(len(request.body or b""))
+    prepared = requests.PreparedRequest()
+    prepared.method = request.method
+    prepared.url = target.url
     prepared.headers = headers
     prepared.body = request.body
-    return prepared
+    return target, prepared
+
+
+def _invalid(detail: str) -> TransportError:
+    return TransportError(Kind.INVALID_REQUEST, detail, sent=False)
 
 
 def _read(response: requests.Response) -> OutboundResponse:
@@ -383,33 +547,40 @@ def _read(response: requests.Response) -> OutboundResponse:
 
 def _explained(error: Exception, call: _Call) -> TransportError:
     """Which kind of failure this was, in words that hold no secret: never the library's own text."""
-    if call.remaining() <= 0.01 or isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
-        return TransportError(Kind.TIMEOUT, "The destination did not answer in time.", sent=call.sent)
-    if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
-        return TransportError(Kind.TLS_FAILED, f"No secure connection: {_reason(error)}.", sent=call.sent)
-    if isinstance(error, requests.ConnectTimeout):
-        return TransportError(Kind.CONNECT_FAILED, "The destination did not take the connection in time.", sent=False)
-    if isinstance(error, requests.exceptions.InvalidHeader | UnicodeError):
-        return TransportError(Kind.INVALID_REQUEST, "The request has a header that cannot be sent.", sent=False)
+    sent = call.sent_at is not None
+    if call.expired or call.remaining() <= 0.01 or isinstance(error, requests.ReadTimeout):
+        return TransportError(Kind.TIMEOUT, "The destination did not answer in time.", sent=sent)
     if not call.connected:
+        if isinstance(error, requests.exceptions.SSLError):
+            return TransportError(Kind.TLS_FAILED, f"No secure connection: {_reason(error)}.", sent=False)
         return TransportError(Kind.CONNECT_FAILED, f"No connection to the destination: {_reason(error)}.", sent=False)
-    if call.answered or _is_not_http(error):
+    if call.answering:
         return TransportError(Kind.INVALID_RESPONSE, "The answer broke off or is not HTTP.", sent=True)
-    return TransportError(Kind.CONNECTION_LOST, "The destination closed the connection without an answer.", sent=call.sent)
+    return TransportError(Kind.CONNECTION_LOST, "The destination closed the connection without an answer.", sent=sent)
 
 
 def _reason(error: BaseException) -> str:
-    """The operating system's words at the bottom of a chain of exceptions."""
+    """The words of the operating system or of OpenSSL at the bottom of a chain of exceptions."""
+    for cause in reversed(list(_causes(error))):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message
+        if isinstance(cause, urllib3.util.ssl_match_hostname.CertificateError):
+            return "the certificate is for another name"
+        if isinstance(cause, TimeoutError | urllib3.exceptions.ConnectTimeoutError):
+            return "it was not taken in time"
+        if isinstance(cause, ssl.SSLError) and cause.reason:
+            return cause.reason.replace("_", " ").lower()
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+    return "it failed"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and those that it was made from; requests and urllib3 keep them in three different places."""
     cause: Any = error
     for _ in range(8):
-        inner = getattr(cause, "reason", None) or cause.__cause__ or (cause.args[0] if cause.args else None)
-        if not isinstance(inner, BaseException):
-            break
-        cause = inner
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror.lower()
-    return str(cause.__cause__ or cause).partition("object at")[0][:200]
-
-
-def _is_not_http(error: BaseException) -> bool:
-    return any(word in repr(error) for word in ("BadStatusLine", "LineTooLong", "HeaderParsing", "UnknownProtocol", "InvalidChunk"))
+        yield cause
+        inside = (getattr(cause, "reason", None), cause.__cause__, *cause.args)
+        cause = next((inner for inner in inside if isinstance(inner, BaseException)), None)
+        if cause is None:
+            return

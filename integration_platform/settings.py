@@ -3,9 +3,12 @@
 import os
 from pathlib import Path
 
+from django.templatetags.static import static
+
 from connectors.networks import AllowedNetworks
 from integration_platform import environment
 from integration_platform.environment import BASE_DIR, number_between, read
+from integration_platform.navigation import SIDEBAR
 
 DEBUG = read("DEBUG", environment.boolean, "0")
 DATA_DIR = read("DATA_DIR", lambda text: (BASE_DIR / Path(text).expanduser()).resolve(), "var")
@@ -149,6 +152,8 @@ UNFOLD = {
     "SITE_SYMBOL": "hub",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "STYLES": [lambda request: static("connectors/admin.css")],
+    "SIDEBAR": SIDEBAR,
 }
 
 LOGGING = {

@@ -9,6 +9,8 @@ from django.conf import settings
 from django.contrib import admin
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
@@ -108,28 +110,29 @@ class EndpointAdmin(NamedAdmin):
         description="Pause", permissions=["change"], icon="pause",
         dialog={"title": "Pause this endpoint?", "description": "Messages wait in their lanes until it is resumed.", "form_submit_text": "Pause"},
     )  # fmt: skip
-    def pause(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
+    def pause(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return set_paused(self, request, object_id, paused=True)
 
     @action(
         description="Resume", permissions=["change"], icon="play_arrow",
         dialog={"title": "Resume this endpoint?", "description": "Waiting messages are sent again, in order.", "form_submit_text": "Resume"},
     )  # fmt: skip
-    def resume(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
+    def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return set_paused(self, request, object_id, paused=False)
 
 
-def set_paused(page: Any, request: HttpRequest, object_id: str, *, paused: bool) -> HttpResponse | None:
+def set_paused(page: Any, request: HttpRequest, object_id: str, *, paused: bool) -> HttpResponse:
     """The verb of routes and endpoints alike, logged with who did it."""
     with transaction.atomic():
-        row = page.get_object(request, object_id)
-        if row is None or row.paused == paused:
-            return None
-        row.paused = paused
-        row.save(update_fields=["paused", "updated_at"])
-        page.log_change(request, row, "Paused." if paused else "Resumed.")
+        row = page.get_queryset(request).select_for_update(of=("self",)).get(pk=object_id)
+        if row.paused != paused:
+            row.paused = paused
+            row.save(update_fields=["paused", "updated_at"])
+            page.log_change(request, row, "Paused." if paused else "Resumed.")
     page.message_user(request, f"“{row}” is {'paused' if paused else 'resumed'}.", level="success")
-    return None
+    url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    # the dialog sends its form in the background and follows this header; without scripts a redirect does the same
+    return HttpResponse(headers={"HX-Redirect": url}) if "HX-Request" in request.headers else redirect(url)
 
 
 def private_address(url: str) -> str | None:

@@ -47,14 +47,14 @@ class RouteAdmin(NamedAdmin):
         description="Pause", permissions=["change"], icon="pause",
         dialog={"title": "Pause this route?", "description": "It accepts asynchronous messages and holds them; synchronous calls get 503.", "form_submit_text": "Pause"},
     )  # fmt: skip
-    def pause(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
+    def pause(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return set_paused(self, request, object_id, paused=True)
 
     @action(
         description="Resume", permissions=["change"], icon="play_arrow",
         dialog={"title": "Resume this route?", "description": "Held messages are sent, in order.", "form_submit_text": "Resume"},
     )  # fmt: skip
-    def resume(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
+    def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return set_paused(self, request, object_id, paused=False)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 
 MAX_BODY = 32 * 1024 * 1024
-_arrived: deque[dict[str, Any]] = deque(maxlen=200)
+_arrived: deque[tuple[str, str | None, str]] = deque(maxlen=200)
 _lock = Lock()
 
 
@@ -26,8 +26,10 @@ class Erp(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
+        """Bodies are shown as they arrived, letter by letter."""
         with _lock:
-            self._answer(200, {"arrived": list(_arrived)[::-1]})
+            rows = [f'{{"path": {json.dumps(path)}, "key": {json.dumps(key)}, "body": {body}}}' for path, key, body in _arrived]
+        self._send(200, f'{{"arrived": [{", ".join(reversed(rows))}]}}'.encode())
 
     def do_POST(self) -> None:
         body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MAX_BODY))
@@ -36,7 +38,7 @@ class Erp(BaseHTTPRequestHandler):
         except ValueError:
             return self._answer(400, {"error": "not JSON"})
         with _lock:
-            _arrived.append({"path": self.path, "key": self.headers.get("Idempotency-Key"), "body": document})
+            _arrived.append((self.path, self.headers.get("Idempotency-Key"), body.decode()))
         if self.path == "/orders":
             return self._order(document)
         if self.path == "/stock":
@@ -53,7 +55,9 @@ class Erp(BaseHTTPRequestHandler):
         return self._answer(201, {"invoice_no": f"INV-{number:06d}", "order_no": order.get("order_no"), "state": "booked"})
 
     def _answer(self, status: int, document: dict[str, Any]) -> None:
-        body = json.dumps(document).encode()
+        self._send(status, json.dumps(document).encode())
+
+    def _send(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -1,0 +1,94 @@
+"""Lanes and workers: what stands still, and who works."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from connectors.admin.base import ReadOnly
+from messages.admin.display import duration, moment
+from messages.admin.paging import UncountedPaginator
+from messages.database import clock_reading
+from messages.models import Lane, Message, Worker
+
+
+class WorkFilter(admin.SimpleListFilter):
+    title = "work"
+    parameter_name = "work"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("waiting", "With waiting messages"), ("held", "Standing still"), ("leased", "Being worked")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Lane]:
+        match self.value():
+            case "waiting":
+                return queryset.with_work()  # type: ignore[no-any-return]
+            case "held":
+                return queryset.held()  # type: ignore[no-any-return]
+            case "leased":
+                return queryset.leased(clock_reading())  # type: ignore[no-any-return]
+        return queryset  # type: ignore[no-any-return]
+
+
+@admin.register(Lane)
+class LaneAdmin(ReadOnly, ModelAdmin):
+    list_display = ("__str__", "standing", "waiting", "last_position", "next_look", "owner")
+    list_filter = (WorkFilter, "hold", "route")
+    list_select_related = ("route",)
+    list_per_page = 25
+    show_full_result_count = False
+    paginator = UncountedPaginator
+    search_fields = ("key__exact",)
+    search_help_text = "An ordering key, exactly"
+    fields = ("route", "key", "standing", "waiting", "head", "last_position", "done_position", "next_look", "owner", "lease_until", "strikes", "token")
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Lane]:
+        return super().get_queryset(request).annotate(waiting_found=F("last_position") - F("done_position"))
+
+    @display(
+        description="State",
+        label={"idle": "default", "working": "info", "waiting": "info", "backing off": "warning", "paused": "warning", "blocked": "danger"},
+    )
+    def standing(self, lane: Lane) -> str:
+        now = clock_reading()
+        if lane.hold:
+            return str(lane.hold)
+        if lane.lease_until is not None and lane.lease_until > now:
+            return "working"
+        if lane.due_at is None:
+            return "idle"
+        return "backing off" if lane.due_at > now else "waiting"
+
+    @display(description="Waiting messages", ordering="waiting_found")
+    def waiting(self, lane: Lane) -> int:
+        return lane.depth
+
+    @display(description="Next look")
+    def next_look(self, lane: Lane) -> str:
+        return moment(lane.due_at)
+
+    @display(description="Head")
+    def head(self, lane: Lane) -> SafeString:
+        message = Message.objects.filter(lane=lane, position=lane.head_position).without_body().first()
+        if message is None:
+            return format_html("{}", "–")
+        url = reverse("admin:messaging_message_change", args=[message.pk])
+        age = duration(clock_reading() - message.received_at)
+        return format_html('<a class="platform-link" href="{}">{}</a>, {}, waiting for {}', url, message, message.status, age)
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnly, ModelAdmin):
+    list_display = ("name", "state", "started_at", "seen_at")
+
+    @display(description="State", label={"well": "success", "silent": "danger"})
+    def state(self, worker: Worker) -> str:
+        return "well" if clock_reading() - worker.seen_at < timedelta(minutes=1) else "silent"
