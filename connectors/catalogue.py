@@ -129,12 +129,16 @@ def _build(revision: int) -> _Snapshot:
             return None
         if mapping_id not in compiled:
             version = versions[mapping_id]
-            compiled[mapping_id] = MappingPlan(version.pk, version.number, compile_definition(version.definition, lookups))
+            compiled[mapping_id] = MappingPlan(
+                version.pk, version.number, compile_definition(version.definition, lookups)
+            )
         return compiled[mapping_id]
 
     credentials = _credential_plans()
     endpoints = {endpoint.pk: _endpoint_plan(endpoint) for endpoint in Endpoint.objects.all()}
-    plans = [_route_plan(route, endpoints[route.endpoint_id], credentials, mapping_plan) for route in Route.objects.all()]
+    plans = [
+        _route_plan(route, endpoints[route.endpoint_id], credentials, mapping_plan) for route in Route.objects.all()
+    ]
     return _Snapshot(revision, {plan.slug: plan for plan in plans}, {plan.id: plan for plan in plans}, credentials)
 
 
@@ -153,7 +157,9 @@ def _credential_plans() -> dict[int, tuple[CredentialPlan, ...]]:
     for credential in Credential.objects.filter(enabled=True):
         if not credential.has_secret:
             continue
-        plans.setdefault(credential.application_id, []).append(_credential_plan(credential, slugs[credential.application_id]))
+        plans.setdefault(credential.application_id, []).append(
+            _credential_plan(credential, slugs[credential.application_id])
+        )
     return {pk: tuple(found) for pk, found in plans.items()}
 
 

@@ -76,7 +76,9 @@ def _entry(word: str) -> tuple[Network, int | None]:
         if number is not None and not 1 <= number <= 65535:
             raise ValueError
     except ValueError:
-        raise ValueError(f"{word!r} is not a network with an optional port, such as 10.0.0.0/8 or 127.0.0.1/32:9000.") from None
+        raise ValueError(
+            f"{word!r} is not a network with an optional port, such as 10.0.0.0/8 or 127.0.0.1/32:9000."
+        ) from None
     return network, number
 
 
@@ -85,7 +87,9 @@ def refusal(address: Address, port: int, allowed: AllowedNetworks) -> str | None
     inner = _inner(address)
     if address in METADATA or inner in METADATA:
         return f"{address} is a cloud metadata address"
-    if allowed.allow(address, port) or (inner is not None and address.version == 6 and _is_mapped(address) and allowed.allow(inner, port)):
+    if allowed.allow(address, port) or (
+        inner is not None and address.version == 6 and _is_mapped(address) and allowed.allow(inner, port)
+    ):
         return None
     if inner is not None and not _is_mapped(address):
         return f"{address} leads through an address translation"

@@ -30,6 +30,7 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from connectors.headers import TOKEN, check_header
 from connectors.networks import AllowedNetworks, refusal
@@ -111,7 +112,7 @@ class OutboundRequest:
     headers: tuple[tuple[str, str], ...]
     body: bytes | None
     deadline_seconds: float
-    auth: Auth = NoAuth()  # noqa: RUF009 - immutable
+    auth: Auth = NoAuth()
 
     def sent_headers(self) -> tuple[tuple[str, str], ...]:
         """All headers but those of the framing, auth included; redact them before they are kept."""
@@ -230,7 +231,7 @@ class Transport:
             response = self._adapter.send(prepared, stream=True, timeout=timeout, verify=True)
             answer = _read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            if call.went_stale() and any(isinstance(cause, CLOSED) for cause in _causes(error)):
+            if call.went_stale() and _closed(error):
                 raise _ClosedWhileIdle from None
             raise _explained(error, call) from None
         finally:
@@ -241,7 +242,7 @@ class Transport:
         return answer
 
 
-class _ClosedWhileIdle(Exception):  # noqa: N818 - a signal between two functions here
+class _ClosedWhileIdle(Exception):
     """A reused connection broke before anything came back."""
 
 
@@ -432,11 +433,11 @@ class _Watched:
         super().request(*args, **kwargs)  # type: ignore[misc]
 
 
-class _HTTPConnection(_Watched, HTTPConnection):
+class _HTTPConnection(_Watched, HTTPConnection):  # type: ignore[misc]
     pass
 
 
-class _HTTPSConnection(_Watched, HTTPSConnection):
+class _HTTPSConnection(_Watched, HTTPSConnection):  # type: ignore[misc]
     pass
 
 
@@ -469,7 +470,8 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        host_params, pool_kwargs = super().build_connection_pool_key_attributes(request, verify, cert)
+        attributes: Any = super().build_connection_pool_key_attributes(request, verify, cert)
+        host_params, pool_kwargs = attributes
         if host_params["scheme"] == "https":
             pool_kwargs.update(assert_hostname=host_params["host"], server_hostname=host_params["host"])
         address = request.address
@@ -548,15 +550,20 @@ def _read(response: requests.Response) -> OutboundResponse:
 def _explained(error: Exception, call: _Call) -> TransportError:
     """Which kind of failure this was, in words that hold no secret: never the library's own text."""
     sent = call.sent_at is not None
-    if call.expired or call.remaining() <= 0.01 or isinstance(error, requests.ReadTimeout):
+    if call.expired or call.remaining() <= 0.01:
         return TransportError(Kind.TIMEOUT, "The destination did not answer in time.", sent=sent)
+    refused_by_tls = any(isinstance(cause, ssl.SSLError | CertificateError) for cause in _causes(error))
+    if refused_by_tls and not call.answering and not _closed(error):
+        return TransportError(Kind.TLS_FAILED, f"No secure connection: {_reason(error)}.", sent=sent)
     if not call.connected:
-        if isinstance(error, requests.exceptions.SSLError):
-            return TransportError(Kind.TLS_FAILED, f"No secure connection: {_reason(error)}.", sent=False)
         return TransportError(Kind.CONNECT_FAILED, f"No connection to the destination: {_reason(error)}.", sent=False)
     if call.answering:
         return TransportError(Kind.INVALID_RESPONSE, "The answer broke off or is not HTTP.", sent=True)
     return TransportError(Kind.CONNECTION_LOST, "The destination closed the connection without an answer.", sent=sent)
+
+
+def _closed(error: BaseException) -> bool:
+    return any(isinstance(cause, CLOSED) for cause in _causes(error))
 
 
 def _reason(error: BaseException) -> str:
@@ -564,7 +571,7 @@ def _reason(error: BaseException) -> str:
     for cause in reversed(list(_causes(error))):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return cause.verify_message
-        if isinstance(cause, urllib3.util.ssl_match_hostname.CertificateError):
+        if isinstance(cause, CertificateError):
             return "the certificate is for another name"
         if isinstance(cause, TimeoutError | urllib3.exceptions.ConnectTimeoutError):
             return "it was not taken in time"

@@ -103,7 +103,13 @@ def postgresql(config: dict[str, Any]) -> dict[str, Any]:
     session = "-c idle_in_transaction_session_timeout=10s -c lock_timeout=5s"
     options = dict(config.get("OPTIONS", {}))
     options["options"] = f"{options.get('options', '')} {session}".strip()
-    return {**config, "ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+    return {
+        **config,
+        "ENGINE": "django.db.backends.postgresql",
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options,
+    }
 
 
 def networks(text: str) -> list[Network]:
@@ -124,7 +130,9 @@ def encryption_keys(text: str) -> list[str]:
     try:
         MultiFernet([Fernet(key) for key in keys])
     except (ValueError, TypeError):
-        raise ValueError("each key is 32 bytes in url-safe base64 (cryptography.fernet.Fernet.generate_key()).") from None
+        raise ValueError(
+            "each key is 32 bytes in url-safe base64 (cryptography.fernet.Fernet.generate_key())."
+        ) from None
     return keys
 
 

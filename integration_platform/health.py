@@ -54,7 +54,7 @@ def _missing() -> list[str]:
 
 def _is_migrated() -> bool:
     """Looked up until it is so; a process does not outlive the code that it was started with."""
-    global _migrated  # noqa: PLW0603 - the answer belongs to the process
+    global _migrated
     if not _migrated:
         executor = MigrationExecutor(connection)
         _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())

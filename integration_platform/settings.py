@@ -77,7 +77,12 @@ TEMPLATES = [
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
 ]
 
 LANGUAGE_CODE = "en"
@@ -111,7 +116,9 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 # The queue. django-q2 gives processes and scheduling; which message is next is decided by the lane table alone.
 BROKER_URL = read("BROKER_URL", environment.broker, "")
 LANES_CLUSTER = "lanes"
-PUMP_BUDGET_SECONDS = 15  # a pump ends after it; < Q_CLUSTER timeout together with the longest call an endpoint may have
+PUMP_BUDGET_SECONDS = (
+    15  # a pump ends after it; < Q_CLUSTER timeout together with the longest call an endpoint may have
+)
 PUMP_MAX_LANES = 64
 PUMP_LINGER_SECONDS = 1.0
 LEASE_SECONDS = 30

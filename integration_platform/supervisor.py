@@ -98,7 +98,9 @@ class Supervisor:
             return
         kill_group(child)
         lived = now - child.started_at
-        child.delay = 0.0 if lived >= STABLE_SECONDS else min(max(child.delay * 2, FIRST_DELAY_SECONDS), LAST_DELAY_SECONDS)
+        child.delay = (
+            0.0 if lived >= STABLE_SECONDS else min(max(child.delay * 2, FIRST_DELAY_SECONDS), LAST_DELAY_SECONDS)
+        )
         child.next_start, child.process = now + child.delay, None
         log.warning("%s %s; starting it again in %.0f s.", child.name, reason, child.delay)
 
@@ -131,7 +133,9 @@ def kill_group(child: Child) -> None:
     child.process.wait()
 
 
-def silent_role(folder: Path, roles: Sequence[str], *, seconds: float, start_seconds: float, started_at: float) -> str | None:
+def silent_role(
+    folder: Path, roles: Sequence[str], *, seconds: float, start_seconds: float, started_at: float
+) -> str | None:
     """Why a child that touches one file for each role counts as hanging, or None.
 
     `started_at` is monotonic: a role that has not shown itself since then has `start_seconds`, any other `seconds`.

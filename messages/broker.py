@@ -25,7 +25,15 @@ Tasks = list[tuple[Any, str]]
 def package(function: str) -> tuple[Any, str]:
     """A task without a row: nothing to acknowledge, nothing to come back."""
     name, identifier = uuid()
-    task = {"id": identifier, "name": name, "func": function, "args": (), "kwargs": {}, "started": timezone.now(), "ack_failure": True}
+    task = {
+        "id": identifier,
+        "name": name,
+        "func": function,
+        "args": (),
+        "kwargs": {},
+        "started": timezone.now(),
+        "ack_failure": True,
+    }
     return None, SignedPackage.dumps(task)
 
 

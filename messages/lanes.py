@@ -97,7 +97,13 @@ def accept(route_id: int, key: str, *, lease_seconds: float | None = None, owner
     postgresql = connection.vendor == "postgresql"
     now = None if postgresql else clock_reading()
     takes = lease_seconds is not None
-    values: dict[str, Any] = {"route": route_id, "key": key, "owner": owner if takes else "", "takes": takes, "one": int(takes)}
+    values: dict[str, Any] = {
+        "route": route_id,
+        "key": key,
+        "owner": owner if takes else "",
+        "takes": takes,
+        "one": int(takes),
+    }
     if postgresql:
         values["lease"] = f"{lease_seconds or 0} seconds"
         now_sql, lease_sql = "statement_timestamp()", "statement_timestamp() + CAST(%(lease)s AS interval)"
@@ -155,11 +161,12 @@ def claim(count: int, *, lease_seconds: float, owner: str, policies: Mapping[int
         if not lanes:
             return []
         Lane.objects.filter(pk__in=[lane.pk for lane in lanes]).update(
-            lease_until=clock() + timedelta(seconds=lease_seconds), token=F("token") + 1, strikes=F("strikes") + 1, owner=owner
+            lease_until=clock() + timedelta(seconds=lease_seconds),
+            token=F("token") + 1,
+            strikes=F("strikes") + 1,
+            owner=owner,
         )
-    return [
-        Claim(lane.pk, lane.route_id, lane.token + 1, lane.done_position, before + lease_seconds) for lane in lanes
-    ]
+    return [Claim(lane.pk, lane.route_id, lane.token + 1, lane.done_position, before + lease_seconds) for lane in lanes]
 
 
 def read_ahead(claims: Sequence[Claim], count: int) -> dict[int, list[Work]]:

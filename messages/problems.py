@@ -49,7 +49,7 @@ def type_of(slug: str) -> str:
 
 
 @dataclass(eq=False)
-class Problem(Exception):  # noqa: N818 - it is what the standard calls it
+class Problem(Exception):
     """An error as it is answered. Raised anywhere at the HTTP edge; `extra` members join the document."""
 
     slug: str
@@ -89,7 +89,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
         allowed = context["view"].allowed_methods
         return Problem("method-not-allowed", str(error.detail), headers={"Allow": ", ".join(allowed)}).response()
     if isinstance(error, exceptions.APIException):
-        slug = next((slug for slug, (status, _) in PROBLEMS.items() if status == error.status_code), "malformed-request")
+        slug = next(
+            (slug for slug, (status, _) in PROBLEMS.items() if status == error.status_code), "malformed-request"
+        )
         return Problem(slug, str(error.detail)).response()
     return None
 

@@ -89,7 +89,9 @@ def _body(message: Message) -> HttpResponse:
     """`reply: body`: the destination's own status and its mapped body."""
     result: Result | None = getattr(message, "result", None)
     if result is None or result.status_code is None:
-        return Problem("gone", "The answer is no longer kept.", {"correlation_id": str(message.correlation_id)}).response()
+        return Problem(
+            "gone", "The answer is no longer kept.", {"correlation_id": str(message.correlation_id)}
+        ).response()
     if result.error is not None:  # confirmed, but the reply mapping failed: there is no mapped body to give
         extra = {
             "correlation_id": str(message.correlation_id),
@@ -99,5 +101,3 @@ def _body(message: Message) -> HttpResponse:
         return Problem("mapping-failed", result.error["detail"], extra).response()
     body = bytes(result.body or b"")
     return HttpResponse(body, status=result.status_code, content_type=result.content_type or "application/octet-stream")
-
-

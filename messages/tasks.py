@@ -52,7 +52,9 @@ def remove_expired() -> int:
     removed = 0
     for route_id, days in Route.objects.values_list("pk", "retention_days"):
         limit = timezone.now() - timedelta(days=days)
-        expired = Message.objects.filter(route=route_id, completed_at__lt=limit, purged_at=None).order_by("completed_at")
+        expired = Message.objects.filter(route=route_id, completed_at__lt=limit, purged_at=None).order_by(
+            "completed_at"
+        )
         while pks := list(expired.values_list("pk", flat=True)[:BATCH]):
             purge(pks)
             removed += len(pks)
@@ -72,7 +74,9 @@ def purge(pks: list[int]) -> None:
 
 def trim_rejections() -> int:
     """Keeps the newest rejections only, so that a flood of refused requests cannot fill the disk."""
-    oldest = Rejection.objects.order_by("-pk").values_list("pk", flat=True)[KEPT_REJECTIONS : KEPT_REJECTIONS + 1].first()
+    oldest = (
+        Rejection.objects.order_by("-pk").values_list("pk", flat=True)[KEPT_REJECTIONS : KEPT_REJECTIONS + 1].first()
+    )
     return Rejection.objects.filter(pk__lte=oldest).delete()[0] if oldest else 0
 
 

@@ -6,6 +6,8 @@ from messages import views
 
 urlpatterns = [
     re_path(r"^webhooks/(?P<slug>[-\w]+)/?$", views.WebhookView.as_view(), name="webhook"),
-    re_path(r"^webhooks/(?P<slug>[-\w]+)/(?P<pattern>sync|async)/?$", views.WebhookView.as_view(), name="webhook-pattern"),
+    re_path(
+        r"^webhooks/(?P<slug>[-\w]+)/(?P<pattern>sync|async)/?$", views.WebhookView.as_view(), name="webhook-pattern"
+    ),
     re_path(r"^results/(?P<correlation_id>[^/]+)/?$", views.ResultView.as_view(), name="result"),
 ]

@@ -102,7 +102,11 @@ class ResultView(PlatformView):
 def _result(http: HttpRequest, message: Message) -> HttpResponse:
     standing = message.standing(clock_reading())
     document = formats.dump(result_document(message, message.route.slug, standing))
-    headers = {"ETag": etag(document), "X-Correlation-ID": str(message.correlation_id), "Cache-Control": "private, no-cache"}
+    headers = {
+        "ETag": etag(document),
+        "X-Correlation-ID": str(message.correlation_id),
+        "Cache-Control": "private, no-cache",
+    }
     if standing not in FINAL_STATUSES:
         headers["Retry-After"] = RETRY_AFTER_OPEN
     known = [tag.strip().removeprefix("W/") for tag in http.headers.get("If-None-Match", "").split(",")]

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from django.forms import Textarea
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
+
+TEXT_ROWS = {"expression": 5, "schema": 12, "entries": 12, "headers": 3, "search_keys": 3}
 
 
 class HiddenFromIndex:
@@ -34,9 +37,20 @@ class NamedAdmin(ModelAdmin):
     show_full_result_count = False
     warn_unsaved_form = True
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Text areas as high as what is usually written into them."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(getattr(field, "widget", None), Textarea):
+            field.widget.attrs["rows"] = TEXT_ROWS.get(db_field.name, 2)
+        return field
+
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, tuple[str, ...]]:
         return {} if obj else {"slug": ("name",)}
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """A slug is in other systems' addresses and in files: it is chosen once."""
-        return (*super().get_readonly_fields(request, obj), "slug") if obj else tuple(super().get_readonly_fields(request, obj))
+        return (
+            (*super().get_readonly_fields(request, obj), "slug")
+            if obj
+            else tuple(super().get_readonly_fields(request, obj))
+        )

@@ -33,10 +33,18 @@ SECRETS = ("key", "token", "password")
 class EndpointForm(forms.ModelForm):
     """Secrets are write-only: an empty field keeps what is stored for the same scheme."""
 
-    header = forms.CharField(required=False, label="Header", widget=UnfoldAdminTextInputWidget, help_text=PARAMETERS["header"])
-    key = forms.CharField(required=False, strip=False, widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}))
-    token = forms.CharField(required=False, strip=False, widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}))
-    username = forms.CharField(required=False, label="User name", widget=UnfoldAdminTextInputWidget, help_text=PARAMETERS["username"])
+    header = forms.CharField(
+        required=False, label="Header", widget=UnfoldAdminTextInputWidget, help_text=PARAMETERS["header"]
+    )
+    key = forms.CharField(
+        required=False, strip=False, widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+    )
+    token = forms.CharField(
+        required=False, strip=False, widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+    )
+    username = forms.CharField(
+        required=False, label="User name", widget=UnfoldAdminTextInputWidget, help_text=PARAMETERS["username"]
+    )
     password = forms.CharField(
         required=False, strip=False, widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
     )
@@ -142,5 +150,7 @@ def private_address(url: str) -> str | None:
         address = ipaddress.ip_address("127.0.0.1" if parts.hostname == "localhost" else parts.hostname or "")
     except ValueError:
         return None
-    reason = refusal(address, parts.port or (443 if parts.scheme == "https" else 80), settings.OUTBOUND_ALLOWED_NETWORKS)
+    reason = refusal(
+        address, parts.port or (443 if parts.scheme == "https" else 80), settings.OUTBOUND_ALLOWED_NETWORKS
+    )
     return f"Calls to it will be refused: {reason}." if reason else None

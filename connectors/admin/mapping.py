@@ -56,12 +56,16 @@ class FieldRowFormSet(BaseInlineFormSet):
 
     def clean(self) -> None:
         super().clean()
-        forms_in_order = [
-            form
-            for form in self.forms
-            if form.has_changed() or form.instance.pk
-            if not (self.can_delete and form.cleaned_data.get("DELETE"))
-        ] if not any(self.errors) else []
+        forms_in_order = (
+            [
+                form
+                for form in self.forms
+                if form.has_changed() or form.instance.pk
+                if not (self.can_delete and form.cleaned_data.get("DELETE"))
+            ]
+            if not any(self.errors)
+            else []
+        )
         expression = (self.data.get("expression") or "").strip()
         if any(self.errors):
             return

@@ -40,8 +40,14 @@ class RouteAdmin(NamedAdmin):
         """The webhook addresses to give to the source application's developers."""
         if not route.pk:
             return "Shown as soon as the route is saved."
-        paths = [f"/webhooks/{route.slug}", *(f"/webhooks/{route.slug}/{pattern}" for pattern in route.allowed_patterns)]
-        return format_html("{}", format_html_join("", '<div><code class="platform-code">POST {}</code></div>', ((path,) for path in paths)))
+        paths = [
+            f"/webhooks/{route.slug}",
+            *(f"/webhooks/{route.slug}/{pattern}" for pattern in route.allowed_patterns),
+        ]
+        return format_html(
+            "{}",
+            format_html_join("", '<div><code class="platform-code">POST {}</code></div>', ((path,) for path in paths)),
+        )
 
     @action(
         description="Pause", permissions=["change"], icon="pause",

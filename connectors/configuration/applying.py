@@ -15,7 +15,8 @@ from connectors import formats
 from connectors import mapping as mappings
 from connectors.choices import EndpointAuth, Method, OnDeadline, OnFailure, Ordering, Patterns, Reply, Scheme
 from connectors.configuration.reading import InvalidConfiguration, Section, Unset, read_file
-from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Mapping as MappingModel, Route
+from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Route
+from connectors.models import Mapping as MappingModel
 from connectors.models.endpoint import AUTH_PARAMETERS
 from connectors.paths import MISSING
 
@@ -154,7 +155,9 @@ class _Applying:
         if old is not None and old == mapping.definition() and old.get("fields", []) == rows:
             return
         mapping.rows.all().delete()
-        tables = {table.slug: table for table in LookupTable.objects.filter(slug__in=[row.get("lookup", "") for row in rows])}
+        tables = {
+            table.slug: table for table in LookupTable.objects.filter(slug__in=[row.get("lookup", "") for row in rows])
+        }
         for position, row in enumerate(rows):
             FieldRow.objects.create(
                 mapping=mapping,
@@ -230,7 +233,11 @@ class _Applying:
         stored = endpoint.read_auth() if endpoint.pk and endpoint.auth_scheme == scheme else {}
         parameters: dict[str, str] = {}
         for name, is_secret in AUTH_PARAMETERS[scheme].items():
-            value = auth.secret(name) if is_secret else auth.text(name, "X-API-Key" if name == "header" else "", required=name == "username")
+            value = (
+                auth.secret(name)
+                if is_secret
+                else auth.text(name, "X-API-Key" if name == "header" else "", required=name == "username")
+            )
             if isinstance(value, str):
                 parameters[name] = value
             elif name in stored:
@@ -283,7 +290,9 @@ class _Applying:
         A value MISSING marks what the caller has put into the row already.
         """
         new = row.pk is None
-        changed = [] if new else [key for key, value in values.items() if value is MISSING or getattr(row, key) != value]
+        changed = (
+            [] if new else [key for key, value in values.items() if value is MISSING or getattr(row, key) != value]
+        )
         for name, value in values.items():
             if value is not MISSING:
                 setattr(row, name, value)

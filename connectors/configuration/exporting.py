@@ -19,7 +19,10 @@ def export_configuration() -> str:
         "applications": [_application(row, names) for row in Application.objects.order_by("slug")],
         "lookup_tables": [_lookup_table(row) for row in LookupTable.objects.order_by("slug")],
         "mappings": [_mapping(row) for row in Mapping.objects.order_by("slug")],
-        "routes": [_route(row) for row in Route.objects.select_related("source", "endpoint", "mapping", "reply_mapping").order_by("slug")],
+        "routes": [
+            _route(row)
+            for row in Route.objects.select_related("source", "endpoint", "mapping", "reply_mapping").order_by("slug")
+        ],
     }
     document = {key: value for key, value in document.items() if value != []}
     text: str = yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)

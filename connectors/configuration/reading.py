@@ -52,7 +52,9 @@ class Dumper(yaml.SafeDumper):
 
 
 def _set_up_scalars() -> None:
-    null, boolean, integer, decimal, merge = (f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "merge"))
+    null, boolean, integer, decimal, merge = (
+        f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "merge")
+    )
     patterns = [
         (null, re.compile(r"(?:~|null|Null|NULL|)\Z"), ["~", "n", "N", ""]),
         (boolean, re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF")),

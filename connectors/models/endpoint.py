@@ -9,10 +9,10 @@ from django.db import models
 
 from connectors import formats
 from connectors.choices import EndpointAuth, Method
+from connectors.headers import check_header
 from connectors.models.application import Application
 from connectors.models.base import Named
 from connectors.models.fields import EncryptedTextField, ExactJSONField
-from connectors.headers import check_header
 
 MAX_TIMEOUT_SECONDS = 120
 

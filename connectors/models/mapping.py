@@ -21,7 +21,9 @@ class LookupTable(Named):
         if self.entries is None:
             self.entries = {}
         if not isinstance(self.entries, dict):
-            raise ValidationError({"entries": "Entries are an object: each name is looked up, its value is the answer."})
+            raise ValidationError(
+                {"entries": "Entries are an object: each name is looked up, its value is the answer."}
+            )
         if any(isinstance(value, dict | list) for value in self.entries.values()):
             raise ValidationError({"entries": "A value is a text, a number, true, false or null."})
 
@@ -31,7 +33,9 @@ class Mapping(Named):
 
     description = models.TextField(blank=True)
     expression = models.TextField(
-        "JSONata expression", blank=True, help_text="Instead of field rows. Numbers in it are doubles: money belongs into rows."
+        "JSONata expression",
+        blank=True,
+        help_text="Instead of field rows. Numbers in it are doubles: money belongs into rows.",
     )
 
     def definition(self) -> dict[str, Any]:

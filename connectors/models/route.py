@@ -27,9 +27,16 @@ class Route(Named):
     source = models.ForeignKey(Application, models.PROTECT, related_name="routes", verbose_name="source application")
     endpoint = models.ForeignKey(Endpoint, models.PROTECT, related_name="routes")
     patterns = models.CharField(max_length=20, choices=Patterns.choices, default=Patterns.ASYNC)
-    schema = ExactJSONField("JSON Schema", null=True, blank=True, help_text="2020-12, for what arrives. Empty: any JSON.")
+    schema = ExactJSONField(
+        "JSON Schema", null=True, blank=True, help_text="2020-12, for what arrives. Empty: any JSON."
+    )
     mapping = models.ForeignKey(
-        Mapping, models.PROTECT, null=True, blank=True, related_name="routes", help_text="Empty: the body goes on unchanged."
+        Mapping,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="routes",
+        help_text="Empty: the body goes on unchanged.",
     )
     reply_mapping = models.ForeignKey(
         Mapping,
@@ -47,7 +54,9 @@ class Route(Named):
         null=True, blank=True, help_text='What support staff search by: {"order": "id", "email": "customer.email"}'
     )
     on_failure = models.CharField(max_length=10, choices=OnFailure.choices, default=OnFailure.BLOCK)
-    max_attempts = models.PositiveSmallIntegerField(default=8, validators=[MinValueValidator(1), MaxValueValidator(1000)])
+    max_attempts = models.PositiveSmallIntegerField(
+        default=8, validators=[MinValueValidator(1), MaxValueValidator(1000)]
+    )
     first_delay_seconds = models.FloatField(default=5, validators=[MinValueValidator(0), MaxValueValidator(86_400)])
     factor = models.FloatField(default=3, validators=[MinValueValidator(1), MaxValueValidator(100)])
     max_delay_seconds = models.FloatField(default=3600, validators=[MinValueValidator(0), MaxValueValidator(604_800)])
@@ -56,9 +65,13 @@ class Route(Named):
     )
     on_deadline = models.CharField(max_length=10, choices=OnDeadline.choices, default=OnDeadline.TIMEOUT)
     max_body_bytes = models.PositiveIntegerField(default=1_048_576, validators=[MinValueValidator(1)])
-    retention_days = models.PositiveIntegerField(default=30, validators=[MinValueValidator(1), MaxValueValidator(36_500)])
+    retention_days = models.PositiveIntegerField(
+        default=30, validators=[MinValueValidator(1), MaxValueValidator(36_500)]
+    )
     enabled = models.BooleanField(default=True, help_text="A disabled route answers 404; what it accepted goes on.")
-    paused = models.BooleanField(default=False, help_text="Accepts asynchronous messages and holds them in their lanes.")
+    paused = models.BooleanField(
+        default=False, help_text="Accepts asynchronous messages and holds them in their lanes."
+    )
 
     @property
     def allowed_patterns(self) -> tuple[str, ...]:
@@ -112,5 +125,3 @@ def _search_keys_problem(keys: Any) -> str | None:
         if problem := _reader_problem(path):
             return f"{name}: {problem}"
     return None
-
-

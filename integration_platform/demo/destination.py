@@ -28,7 +28,10 @@ class Erp(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Bodies are shown as they arrived, letter by letter."""
         with _lock:
-            rows = [f'{{"path": {json.dumps(path)}, "key": {json.dumps(key)}, "body": {body}}}' for path, key, body in _arrived]
+            rows = [
+                f'{{"path": {json.dumps(path)}, "key": {json.dumps(key)}, "body": {body}}}'
+                for path, key, body in _arrived
+            ]
         self._send(200, f'{{"arrived": [{", ".join(reversed(rows))}]}}'.encode())
 
     def do_POST(self) -> None:
@@ -42,7 +45,9 @@ class Erp(BaseHTTPRequestHandler):
         if self.path == "/orders":
             return self._order(document)
         if self.path == "/stock":
-            return self._answer(200, {"stocked": True, "article": document.get("article"), "level": document.get("level")})
+            return self._answer(
+                200, {"stocked": True, "article": document.get("article"), "level": document.get("level")}
+            )
         return self._answer(404, {"error": "unknown address"})
 
     def _order(self, order: dict[str, Any]) -> None:
@@ -52,7 +57,9 @@ class Erp(BaseHTTPRequestHandler):
             return self._answer(422, {"error": "An order needs at least one line."})
         key = self.headers.get("Idempotency-Key") or json.dumps(order, sort_keys=True)
         number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) % 1_000_000
-        return self._answer(201, {"invoice_no": f"INV-{number:06d}", "order_no": order.get("order_no"), "state": "booked"})
+        return self._answer(
+            201, {"invoice_no": f"INV-{number:06d}", "order_no": order.get("order_no"), "state": "booked"}
+        )
 
     def _answer(self, status: int, document: dict[str, Any]) -> None:
         self._send(status, json.dumps(document).encode())

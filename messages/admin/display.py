@@ -29,7 +29,9 @@ def payload(body: bytes | None, content_type: str = "") -> SafeString:
     text = _text(bytes(body), content_type)
     cut = len(text) > SHOWN_CHARACTERS
     note = f"The first {SHOWN_CHARACTERS:,} of {len(text):,} characters; the download has all of it." if cut else ""
-    return format_html('<pre class="platform-json">{}</pre><p class="platform-muted">{}</p>', text[:SHOWN_CHARACTERS], note)
+    return format_html(
+        '<pre class="platform-json">{}</pre><p class="platform-muted">{}</p>', text[:SHOWN_CHARACTERS], note
+    )
 
 
 def _text(body: bytes, content_type: str) -> str:

@@ -47,7 +47,20 @@ class LaneAdmin(ReadOnly, ModelAdmin):
     paginator = UncountedPaginator
     search_fields = ("key__exact",)
     search_help_text = "An ordering key, exactly"
-    fields = ("route", "key", "standing", "waiting", "head", "last_position", "done_position", "next_look", "owner", "lease_until", "strikes", "token")
+    fields = (
+        "route",
+        "key",
+        "standing",
+        "waiting",
+        "head",
+        "last_position",
+        "done_position",
+        "next_look",
+        "owner",
+        "lease_until",
+        "strikes",
+        "token",
+    )
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Lane]:
@@ -55,7 +68,14 @@ class LaneAdmin(ReadOnly, ModelAdmin):
 
     @display(
         description="State",
-        label={"idle": "default", "working": "info", "waiting": "info", "backing off": "warning", "paused": "warning", "blocked": "danger"},
+        label={
+            "idle": "default",
+            "working": "info",
+            "waiting": "info",
+            "backing off": "warning",
+            "paused": "warning",
+            "blocked": "danger",
+        },
     )
     def standing(self, lane: Lane) -> str:
         now = clock_reading()
@@ -82,7 +102,9 @@ class LaneAdmin(ReadOnly, ModelAdmin):
             return format_html("{}", "–")
         url = reverse("admin:messaging_message_change", args=[message.pk])
         age = duration(clock_reading() - message.received_at)
-        return format_html('<a class="platform-link" href="{}">{}</a>, {}, waiting for {}', url, message, message.status, age)
+        return format_html(
+            '<a class="platform-link" href="{}">{}</a>, {}, waiting for {}', url, message, message.status, age
+        )
 
 
 @admin.register(Worker)

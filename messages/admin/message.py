@@ -27,7 +27,17 @@ SHOWN_ATTEMPTS = 100
 
 @admin.register(Message)
 class MessageAdmin(ReadOnly, ModelAdmin):
-    list_display = ("correlation_id", "standing", "route", "pattern", "lane_key", "keys", "attempts", "received", "took")
+    list_display = (
+        "correlation_id",
+        "standing",
+        "route",
+        "pattern",
+        "lane_key",
+        "keys",
+        "attempts",
+        "received",
+        "took",
+    )
     list_filter = ("status", "route", "pattern")
     list_select_related = ("route", "lane", "lane__route")
     list_per_page = 25
@@ -38,7 +48,10 @@ class MessageAdmin(ReadOnly, ModelAdmin):
     search_help_text = "A correlation id or its beginning, or a search key: 4711 or order:4711"
     fieldsets = (
         (None, {"fields": ("correlation_id", "standing", "route", "pattern", "error")}),
-        ("Place", {"fields": ("lane", "position", "idempotency_key", "keys", "received", "completed", "took", "versions")}),
+        (
+            "Place",
+            {"fields": ("lane", "position", "idempotency_key", "keys", "received", "completed", "took", "versions")},
+        ),
         ("Attempts", {"classes": ("tab",), "fields": ("attempt_list",)}),
         ("Payload as received", {"classes": ("tab",), "fields": ("payload_shown",)}),
         ("Response", {"classes": ("tab",), "fields": ("response_shown",)}),
@@ -68,7 +81,9 @@ class MessageAdmin(ReadOnly, ModelAdmin):
         return queryset.filter(pk__in=found), False
 
     def get_urls(self) -> list[Any]:
-        download = path("<int:pk>/payload/", self.admin_site.admin_view(self.download), name="messaging_message_payload")
+        download = path(
+            "<int:pk>/payload/", self.admin_site.admin_view(self.download), name="messaging_message_payload"
+        )
         return [download, *super().get_urls()]
 
     def download(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -116,7 +131,7 @@ class MessageAdmin(ReadOnly, ModelAdmin):
     def error(self, message: Message) -> str:
         error = getattr(message, "result", None) and message.result.error
         if error:
-            return f"{error.get('title')}. {error.get('detail', '')}"
+            return str(error.get("detail") or error.get("title"))
         last = message.attempt_set.order_by("-number").first()
         return last.detail if last is not None and last.detail else "–"
 
@@ -153,7 +168,9 @@ class MessageAdmin(ReadOnly, ModelAdmin):
             return format_html("Retention removed it at {}.", moment(message.purged_at))
         link = reverse("admin:messaging_message_payload", args=[message.pk])
         shown = payload(message.body, message.content_type)
-        return format_html('{}<p><a class="platform-link" href="{}">Download the {} bytes</a></p>', shown, link, len(message.body))
+        return format_html(
+            '{}<p><a class="platform-link" href="{}">Download the {} bytes</a></p>', shown, link, len(message.body)
+        )
 
     @display(description="")
     def response_shown(self, message: Message) -> SafeString:
@@ -161,7 +178,9 @@ class MessageAdmin(ReadOnly, ModelAdmin):
         if result is None or result.status_code is None:
             return format_html("{}", "There is none yet." if not message.is_final else "There is none.")
         shown = payload(result.body, result.content_type)
-        return format_html("<p>Status {}, {}</p>{}", result.status_code, result.content_type or "no content type", shown)
+        return format_html(
+            "<p>Status {}, {}</p>{}", result.status_code, result.content_type or "no content type", shown
+        )
 
     @display(description="Headers")
     def headers_shown(self, message: Message) -> SafeString:

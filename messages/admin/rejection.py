@@ -23,7 +23,17 @@ class RejectionAdmin(ReadOnly, ModelAdmin):
     list_per_page = 25
     show_full_result_count = False
     paginator = UncountedPaginator
-    fields = ("refused", "reason", "status_code", "route", "remote_address", "content_type", "size", "detail", "body_shown")
+    fields = (
+        "refused",
+        "reason",
+        "status_code",
+        "route",
+        "remote_address",
+        "content_type",
+        "size",
+        "detail",
+        "body_shown",
+    )
     readonly_fields = fields
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:

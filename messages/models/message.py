@@ -40,7 +40,7 @@ class Message(models.Model):
     body_digest = models.BinaryField(max_length=32)
     content_type = models.CharField(max_length=255, blank=True)
     headers = ExactJSONField(null=True)
-    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 - NULL: it has none
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)
     mapping_version = models.ForeignKey(
         MappingVersion, models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )

@@ -28,5 +28,7 @@ class Command(BaseCommand):
             raise CommandError(f"{faults}\n{file}: {len(error.faults)} faults; nothing was changed.") from None
         for change in changes:
             self.stdout.write(str(change))
-        counts = ", ".join(f"{sum(change.action == word for change in changes)} {word}" for word in ("created", "changed", "unchanged"))
+        counts = ", ".join(
+            f"{sum(change.action == word for change in changes)} {word}" for word in ("created", "changed", "unchanged")
+        )
         self.stdout.write(f"{counts}{'; only checked, nothing was saved' if check else ''}")

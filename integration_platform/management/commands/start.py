@@ -148,7 +148,9 @@ def children(host: str, port: int, demo_port: int | None, probe: Probe) -> list[
     manage = str(settings.BASE_DIR / "manage.py")
     found = [web, Child("worker", [sys.executable, manage, "worker"], environment)]
     if demo_port is not None:
-        found.append(Child("demo destination", [sys.executable, "-m", "integration_platform.demo.destination", str(demo_port)]))
+        found.append(
+            Child("demo destination", [sys.executable, "-m", "integration_platform.demo.destination", str(demo_port)])
+        )
     return found
 
 
@@ -223,4 +225,3 @@ def curl(url: str) -> list[str]:
         """    -d '{"id": "'$(date +%s%N)'", "customer": {"id": 7, "name": "Ada", "country": "Norway"},""",
         """         "items": [{"sku": "TEA-1", "quantity": 2, "price": 19.90}]}'""",
     ]
-

@@ -122,5 +122,3 @@ class Heartbeat:
             Worker.objects.filter(name=self._name).delete()
         except (DatabaseError, InterfaceError):
             connection.close()
-
-
