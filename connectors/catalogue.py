@@ -164,7 +164,7 @@ def _credential_plans() -> dict[int, tuple[CredentialPlan, ...]]:
 
 
 def _credential_plan(credential: Credential, application_slug: str) -> CredentialPlan:
-    """Basic: the user name that was set; else the one in a `user:password` secret; else the application's or its own name."""
+    """Basic: the user name that was set, or that of a `user:password` secret, or the application's or its own name."""
     usernames, secret = frozenset({credential.username}), credential.secret
     if not credential.username:
         user, colon, password = secret.partition(":")

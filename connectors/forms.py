@@ -16,7 +16,7 @@ class ExactJSONFormField(forms.CharField):
         return value if value is None or isinstance(value, str) else formats.dump_pretty(value)
 
     def to_python(self, value: Any) -> Any:
-        text = super().to_python(value)
+        text = super().to_python(value) or ""
         if not text.strip():
             return None
         try:

@@ -11,7 +11,11 @@ RESERVED = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"}
     | {"proxy-authorization", "proxy-connection", "proxy-authenticate"}
 )
-SECRET = re.compile(r"authorization|cookie|api-?key|signature|secret|token|password|hmac", re.IGNORECASE)
+SECRET = re.compile(
+    r"authorization|cookie|signature|secret|token|passw|hmac|credential|session|(^|[-_])auth($|[-_])"
+    r"|(api|access|auth|private|subscription|functions)[-_]?key",
+    re.IGNORECASE,
+)
 REDACTED = "[redacted]"
 
 

@@ -1,6 +1,7 @@
 """Which addresses may be called: everything public, nothing private unless listed, cloud metadata never."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -15,12 +16,16 @@ METADATA = frozenset(
         "fd00:ec2::254",  # AWS by IPv6
         "fd00:ec2::23",  # AWS pod identity by IPv6
         "fd20:ce::254",  # Google by IPv6
+        "fe80::a9fe:a9fe",  # OpenStack by IPv6
         "100.100.100.200",  # Alibaba
+        "169.254.0.23",  # Tencent
+        "169.254.42.42",  # Scaleway
+        "fd00:42::42",  # Scaleway by IPv6
         "168.63.129.16",  # Azure's host
         "192.0.0.192",  # Oracle
     )
 )
-# `is_global` calls some of these public, depending on Python's patch release; each one leads somewhere private or nowhere.
+# `is_global` calls some of these public, depending on Python's patch release; each leads somewhere private or nowhere.
 NOT_PUBLIC = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -41,8 +46,18 @@ NOT_PUBLIC = tuple(
         "ff00::/8",
     )
 )
+GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that is assigned to the public, RFC 4291 section 2.4
+COMPATIBLE = ipaddress.ip_network("::/96")
+TRANSLATED = ipaddress.ip_network("::ffff:0:0:0/96")  # RFC 2765
 NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
+
+
+# An IPv6 address has colons of its own: before a port it stands in brackets or has its prefix length.
+ENTRY = re.compile(
+    r"(?:\[(?P<bracketed>[0-9a-fA-F:.]+)\]|(?P<plain>[0-9.]+|[0-9a-fA-F:.]+))"
+    r"(?P<prefix>/[0-9.]+)?(?::(?P<port>[0-9]{1,5}))?\Z"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,59 +76,61 @@ class AllowedNetworks:
 
 
 def _entry(word: str) -> tuple[Network, int | None]:
-    address, slash, rest = word.partition("/")
-    if not slash and address.count(":") == 1:  # 127.0.0.1:9000
-        address, _, port = address.partition(":")
-    elif not slash and address.startswith("["):  # [::1]:9000
-        address, _, port = address.partition("]")
-        port = port.removeprefix(":")
-    else:
-        rest, _, port = rest.partition(":")
-    address = address.strip("[]")
+    fault = ValueError(f"{word!r} is not a network with an optional port, such as 10.0.0.0/8 or 127.0.0.1/32:9000.")
+    match = ENTRY.match(word)
+    if match is None:
+        raise fault
+    address = match["bracketed"] or match["plain"]
     try:
-        network = ipaddress.ip_network(f"{address}/{rest}" if slash else address, strict=False)
-        number = int(port) if port else None
-        if number is not None and not 1 <= number <= 65535:
-            raise ValueError
+        network = ipaddress.ip_network(f"{address}{match['prefix'] or ''}", strict=False)
     except ValueError:
-        raise ValueError(
-            f"{word!r} is not a network with an optional port, such as 10.0.0.0/8 or 127.0.0.1/32:9000."
-        ) from None
-    return network, number
+        raise fault from None
+    port = int(match["port"]) if match["port"] else None
+    if port is not None and not 1 <= port <= 65535:
+        raise fault
+    return network, port
 
 
 def refusal(address: Address, port: int, allowed: AllowedNetworks) -> str | None:
-    """Why `address` may not be called, or None. IPv4 addresses inside IPv6 ones are judged as what they lead to."""
-    inner = _inner(address)
-    if address in METADATA or inner in METADATA:
+    """Why `address` may not be called, or None.
+
+    An IPv4 address mapped into IPv6 is judged as what it is; other forms that hold one are refused unless listed, and
+    never reach cloud metadata.
+    """
+    judged = _plain(address)
+    inner = _inner(judged)
+    if judged in METADATA or inner in METADATA:
         return f"{address} is a cloud metadata address"
-    if allowed.allow(address, port) or (
-        inner is not None and address.version == 6 and _is_mapped(address) and allowed.allow(inner, port)
-    ):
+    if allowed.allow(judged, port):
         return None
-    if inner is not None and not _is_mapped(address):
+    if inner is not None:
         return f"{address} leads through an address translation"
-    if not is_public(inner or address):
+    if not is_public(judged):
         return f"{address} is a private address that OUTBOUND_ALLOWED_NETWORKS does not list"
     return None
 
 
 def is_public(address: Address) -> bool:
+    if address.version == 6 and address not in GLOBAL_UNICAST:
+        return False
     return address.is_global and not address.is_multicast and not any(address in network for network in NOT_PUBLIC)
 
 
-def _is_mapped(address: Address) -> bool:
-    return isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
+def _plain(address: Address) -> Address:
+    """Without a zone, which would make `fd00:ec2::254%1` unequal to `fd00:ec2::254`; IPv4 out of a mapped address."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    return address.ipv4_mapped or ipaddress.IPv6Address(int(address))
 
 
 def _inner(address: Address) -> Address | None:
-    """The IPv4 address that a mapped, 6to4 or NAT64 address stands for."""
+    """The IPv4 address that a 6to4, NAT64, translated or compatible address stands for."""
     if not isinstance(address, ipaddress.IPv6Address):
         return None
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
     if address in SIX_TO_FOUR:
         return address.sixtofour
-    if any(address in network for network in NAT64):
+    if any(address in network for network in (*NAT64, TRANSLATED)):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address in COMPATIBLE and int(address) > 0xFFFF:  # below: ::, ::1
+        return ipaddress.IPv4Address(int(address))
     return None

@@ -1,5 +1,6 @@
 """When an attempt is made again. Pure: what came out and how often we tried go in, a decision comes out."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ class RetryPolicy:
     max_delay_seconds: float
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1 or self.first_delay_seconds < 0 or self.factor < 1 or self.max_delay_seconds < 0:
+        delays = (self.first_delay_seconds, self.max_delay_seconds)
+        finite = all(math.isfinite(number) for number in (*delays, self.factor))
+        if not finite or self.max_attempts < 1 or self.factor < 1 or min(delays) < 0:
             raise ValueError("A retry policy has at least one attempt, no negative delay and a factor of at least 1.")
 
 
@@ -64,7 +67,7 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
         return float(text[:10])
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

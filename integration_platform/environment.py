@@ -163,7 +163,7 @@ def secret_key(data_dir: Path, *, debug: bool) -> str:
     if path.is_file() or debug or started_here():
         return kept_in(path, lambda: secrets.token_urlsafe(50))
     raise ImproperlyConfigured(
-        "SECRET_KEY: it is required when DEBUG=0. Set it, or run `manage.py start` once, which generates one into DATA_DIR."
+        "SECRET_KEY: it is required when DEBUG=0. Set it, or run `manage.py start` once: it generates one."
     )
 
 

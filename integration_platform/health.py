@@ -90,7 +90,9 @@ def _samples() -> list[tuple[str, str, list[tuple[str, float]]]]:
     """Each from an index that holds nothing but what is counted: the price does not grow with the messages kept."""
     now = clock_reading()
     oldest = Lane.objects.due(clock()).aggregate(oldest=Min("due_at"))["oldest"]
-    held = [(f'{{hold="{hold}"}}', Lane.objects.filter(hold=hold).count()) for hold in (Hold.PAUSED, Hold.BLOCKED)]
+    held: list[tuple[str, float]] = [
+        (f'{{hold="{hold}"}}', Lane.objects.filter(hold=hold).count()) for hold in (Hold.PAUSED, Hold.BLOCKED)
+    ]
     workers = Worker.objects.filter(seen_at__gte=now - timedelta(seconds=SEEN_WITHIN_SECONDS)).count()
     waiting = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
     return [

@@ -4,7 +4,7 @@ import logging
 
 
 class LineFormatter(logging.Formatter):
-    """One record, one line to the eye: control characters from outside are escaped, so nobody can write a line of ours."""
+    """One record, one line: control characters from outside are escaped, so nobody can write a line of ours."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -5,6 +5,7 @@ shared memory taken for ever, and SIGTERM to its process group hangs its main pr
 own, is watched from outside, gets SIGTERM alone, and its whole group is killed before it is started again.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -126,10 +127,8 @@ def kill_group(child: Child) -> None:
     """Ends what is left of a child's group; orphans of its children stay in the group, so they end, too."""
     if child.process is None:
         return
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     child.process.wait()
 
 

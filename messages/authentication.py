@@ -21,7 +21,7 @@ def authenticate(request: HttpRequest, credentials: Iterable[CredentialPlan]) ->
     fits = False
     for credential in credentials:
         if credential.scheme == Scheme.API_KEY:
-            fits |= any([key_matches(key, credential.secret_hash) for key in keys])
+            fits |= max((key_matches(key, credential.secret_hash) for key in keys), default=False)
         elif credential.scheme == Scheme.BASIC and basic is not None:
             fits |= _basic_fits(credential, *basic)
     if fits:

@@ -43,7 +43,7 @@ class _Clock:
 def attempt(work: Work, plan: RoutePlan) -> Outcome:
     """Maps and sends one message. Every expected failure is an Outcome; bugs propagate."""
     clock = _Clock(timezone.now(), time.monotonic())
-    versions = {
+    versions: dict[str, Any] = {
         "mapping_version_id": plan.mapping.version_id if plan.mapping else None,
         "reply_mapping_version_id": plan.reply_mapping.version_id if plan.reply_mapping else None,
     }
@@ -170,7 +170,7 @@ def _refusal(status: int, passing: bool) -> str:
 def _mapped_reply(
     response: OutboundResponse, plain: Reply, mapping: MappingPlan | None
 ) -> tuple[Reply, dict[str, Any] | None]:
-    """The destination has confirmed: a reply that cannot be mapped is told to the source, the message stays succeeded."""
+    """The destination has confirmed: a reply that cannot be mapped is told, but the message stays succeeded."""
     if mapping is None:
         return plain, None
     body, _ = formats.reply_value(response.body, plain.content_type)

@@ -199,7 +199,7 @@ def _scalar(value: Any) -> str | None:
         return value if value and "\0" not in value else None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, Decimal) or isinstance(value, float):
+    if isinstance(value, Decimal | float):
         return formats.dump(value).decode()
     return str(value)
 

@@ -95,7 +95,6 @@ def accept(route_id: int, key: str, *, lease_seconds: float | None = None, owner
     With `lease_seconds` the lane is claimed at once if it is idle: no message before this one, no hold.
     """
     postgresql = connection.vendor == "postgresql"
-    now = None if postgresql else clock_reading()
     takes = lease_seconds is not None
     values: dict[str, Any] = {
         "route": route_id,
@@ -108,8 +107,9 @@ def accept(route_id: int, key: str, *, lease_seconds: float | None = None, owner
         values["lease"] = f"{lease_seconds or 0} seconds"
         now_sql, lease_sql = "statement_timestamp()", "statement_timestamp() + CAST(%(lease)s AS interval)"
     else:
+        now = clock_reading()
         values["now"] = _stored(now)
-        values["lease"] = _stored(now + timedelta(seconds=lease_seconds or 0))  # type: ignore[operator]
+        values["lease"] = _stored(now + timedelta(seconds=lease_seconds or 0))
         now_sql, lease_sql = "%(now)s", "%(lease)s"
     idle = "(%(takes)s AND lane.last_position = lane.done_position AND lane.hold = '')"
     with connection.cursor() as cursor:
@@ -135,7 +135,7 @@ def accept(route_id: int, key: str, *, lease_seconds: float | None = None, owner
     return Place(lane_id, last, hold, token if claimed else None)
 
 
-def _stored(moment: datetime | None) -> Any:
+def _stored(moment: datetime) -> Any:
     return connection.ops.adapt_datetimefield_value(moment)
 
 
@@ -236,7 +236,7 @@ _FREE: dict[str, Any] = {"lease_until": None, "owner": "", "strikes": 0}
 
 
 def finish(finished: Sequence[Finished], *, now: datetime) -> None:
-    """Records attempts of many lanes in one transaction, fenced by their tokens; marks each entry with what happened."""
+    """Records attempts of many lanes in one transaction, fenced by their tokens; each entry is marked."""
     with write():
         rows = {lane.pk: lane for lane in _locked(entry.claim.lane_id for entry in finished)}
         mine = []
@@ -248,7 +248,7 @@ def finish(finished: Sequence[Finished], *, now: datetime) -> None:
 
 
 def make_retryable(message: Message) -> bool:
-    """A synchronous caller has been told "accepted": from now on the retry policy applies. False if it is final already.
+    """A synchronous caller is told "accepted": from now on the retry policy applies. False if it is final already.
 
     Takes the lane's lock first, as `finish` does: either the attempt's record sees the change, or this sees the record.
     """

@@ -30,7 +30,7 @@ def preferences(http: HttpRequest) -> Preferences:
 
 
 def idempotency_key(http: HttpRequest) -> str | None:
-    """The Idempotency-Key header, quoted (as the IETF draft has it) or bare. Raises the 400 problem for an unusable one."""
+    """The Idempotency-Key header, quoted (as the IETF draft has it) or bare. Raises the 400 problem."""
     text = http.headers.get("Idempotency-Key")
     if text is None:
         return None

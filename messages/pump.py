@@ -45,7 +45,7 @@ RECORD_RETRY_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Hand:
-    """A claimed lane and the messages read ahead of it. Only the database thread touches it, but for `claim.deadline`."""
+    """A claimed lane and the messages read ahead of it. Only the database thread changes it."""
 
     claim: Claim
     plan: RoutePlan
@@ -93,7 +93,7 @@ class Pump:
         self.done = 0
 
     def run(self, *, budget_seconds: float, linger_seconds: float) -> int:
-        """Works due lanes until the budget is spent or nothing has been due for `linger_seconds`; returns messages done."""
+        """Works due lanes until the budget is spent or nothing was due for `linger_seconds`; returns messages done."""
         end, idle_since, next_look, next_beat = time.monotonic() + budget_seconds, time.monotonic(), 0.0, 0.0
         try:
             while True:
@@ -102,9 +102,9 @@ class Pump:
                 if now >= next_beat:
                     next_beat = now + 1.0
                     beat("worker")
-                if not self._stopping and now >= next_look and len(self._hands) < self._max_lanes:
-                    if not self._guarded(self._claim):
-                        next_look = now + LOOK_SECONDS
+                may_claim = not self._stopping and now >= next_look and len(self._hands) < self._max_lanes
+                if may_claim and not self._guarded(self._claim):
+                    next_look = now + LOOK_SECONDS
                 if self._hands:
                     idle_since = now
                     self._guarded(lambda: self._step(LOOK_SECONDS))
@@ -118,11 +118,10 @@ class Pump:
     def serve(self) -> None:
         """For ever: works the lanes that `take` hands over."""
         while True:
-            wait = RECORD_RETRY_SECONDS if self._unrecorded else self._lease_seconds / 3
-            self._guarded(lambda: self._step(wait))
+            self._guarded(lambda: self._step(RECORD_RETRY_SECONDS if self._unrecorded else self._lease_seconds / 3))
 
     def _guarded(self, step: Callable[[], Any]) -> Any:
-        """A database that is away is waited for: outcomes are kept and recorded when it is back, if the lease still holds."""
+        """A database that is away is waited for: outcomes are kept, and recorded if the lease still holds then."""
         try:
             return step()
         except (OperationalError, InterfaceError):
@@ -234,7 +233,7 @@ class Pump:
         self._hands.setdefault(hand.claim.lane_id, hand)
 
     def _record(self) -> None:
-        """One transaction for everything that came back. If the database is away, the outcomes stay for the next round."""
+        """One transaction for everything that came back; if the database is away, it stays for the next round."""
         finished, now = self._unrecorded, timezone.now()
         try:
             lanes.finish(finished, now=now)

@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -76,7 +77,7 @@ def failure(message: Message) -> Problem:
     extra: dict[str, object] = {"correlation_id": str(message.correlation_id)}
     if message.status == Status.CANCELLED:
         return Problem("cancelled", "The message was cancelled.", extra)
-    error = (result.error if result else None) or {}
+    error: dict[str, Any] = (result.error if result else None) or {}
     slug = str(error.get("type", "")).rpartition("/")[2] or "destination-failed"
     if slug == "mapping-failed":
         extra["errors"] = error.get("errors", [])

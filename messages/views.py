@@ -37,7 +37,7 @@ MAX_WAIT_SECONDS = 30.0
 class PlatformView(APIView):
     """What all addresses share: problem documents, and 503 instead of 500 while the database is away."""
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
     def handle_exception(self, exc: Exception) -> Any:

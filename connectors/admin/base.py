@@ -32,7 +32,7 @@ class ReadOnly:
 class NamedAdmin(ModelAdmin):
     """Pages of objects with a slug and a name."""
 
-    search_fields = ("slug", "name")
+    search_fields: tuple[str, ...] = ("slug", "name")
     list_per_page = 25
     show_full_result_count = False
     warn_unsaved_form = True

@@ -115,16 +115,28 @@ class EndpointAdmin(NamedAdmin):
             self.message_user(request, warning, level="warning")
 
     @action(
-        description="Pause", permissions=["change"], icon="pause",
-        dialog={"title": "Pause this endpoint?", "description": "Messages wait in their lanes until it is resumed.", "form_submit_text": "Pause"},
-    )  # fmt: skip
+        description="Pause",
+        permissions=["change"],
+        icon="pause",
+        dialog={
+            "title": "Pause this endpoint?",
+            "description": "Messages wait in their lanes until it is resumed.",
+            "form_submit_text": "Pause",
+        },
+    )
     def pause(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return set_paused(self, request, object_id, paused=True)
 
     @action(
-        description="Resume", permissions=["change"], icon="play_arrow",
-        dialog={"title": "Resume this endpoint?", "description": "Waiting messages are sent again, in order.", "form_submit_text": "Resume"},
-    )  # fmt: skip
+        description="Resume",
+        permissions=["change"],
+        icon="play_arrow",
+        dialog={
+            "title": "Resume this endpoint?",
+            "description": "Waiting messages are sent again, in order.",
+            "form_submit_text": "Resume",
+        },
+    )
     def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return set_paused(self, request, object_id, paused=False)
 

@@ -23,13 +23,31 @@ class RouteAdmin(NamedAdmin):
     fieldsets = (
         (None, {"fields": ("name", "slug", "enabled", "addresses")}),
         ("From and to", {"classes": ("tab",), "fields": ("source", "endpoint", "patterns")}),
-        ("Payload", {"classes": ("tab",), "fields": ("schema", "max_body_bytes", "mapping", "idempotency_key", "search_keys")}),
-        ("Order and failures", {"classes": ("tab",), "fields": (
-            "ordering", "ordering_key", "on_failure",
-            ("max_attempts", "first_delay_seconds"), ("factor", "max_delay_seconds"),
-        )}),
-        ("Reply", {"classes": ("tab",), "fields": ("reply_mapping", "reply", "sync_deadline_seconds", "on_deadline", "retention_days")}),
-    )  # fmt: skip
+        (
+            "Payload",
+            {"classes": ("tab",), "fields": ("schema", "max_body_bytes", "mapping", "idempotency_key", "search_keys")},
+        ),
+        (
+            "Order and failures",
+            {
+                "classes": ("tab",),
+                "fields": (
+                    "ordering",
+                    "ordering_key",
+                    "on_failure",
+                    ("max_attempts", "first_delay_seconds"),
+                    ("factor", "max_delay_seconds"),
+                ),
+            },
+        ),
+        (
+            "Reply",
+            {
+                "classes": ("tab",),
+                "fields": ("reply_mapping", "reply", "sync_deadline_seconds", "on_deadline", "retention_days"),
+            },
+        ),
+    )
 
     @display(description="State", label={"enabled": "success", "paused": "warning", "disabled": "danger"})
     def state(self, route: Route) -> str:
@@ -50,16 +68,28 @@ class RouteAdmin(NamedAdmin):
         )
 
     @action(
-        description="Pause", permissions=["change"], icon="pause",
-        dialog={"title": "Pause this route?", "description": "It accepts asynchronous messages and holds them; synchronous calls get 503.", "form_submit_text": "Pause"},
-    )  # fmt: skip
+        description="Pause",
+        permissions=["change"],
+        icon="pause",
+        dialog={
+            "title": "Pause this route?",
+            "description": "Asynchronous messages are accepted and held, synchronous calls get 503.",
+            "form_submit_text": "Pause",
+        },
+    )
     def pause(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return set_paused(self, request, object_id, paused=True)
 
     @action(
-        description="Resume", permissions=["change"], icon="play_arrow",
-        dialog={"title": "Resume this route?", "description": "Held messages are sent, in order.", "form_submit_text": "Resume"},
-    )  # fmt: skip
+        description="Resume",
+        permissions=["change"],
+        icon="play_arrow",
+        dialog={
+            "title": "Resume this route?",
+            "description": "Held messages are sent, in order.",
+            "form_submit_text": "Resume",
+        },
+    )
     def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return set_paused(self, request, object_id, paused=False)
 

@@ -39,7 +39,7 @@ class Change:
 
 
 def apply_configuration(text: str, *, environ: Mapping[str, str], check: bool = False) -> list[Change]:
-    """Upserts everything in the file; with `check` nothing is kept. Raises InvalidConfiguration, and then nothing changed."""
+    """Upserts everything in the file; with `check` nothing is kept. Raises InvalidConfiguration: nothing changed."""
     top = read_file(text, environ)
     if top.raw("version") != 1:
         top.fault("version", "it has to be 1")

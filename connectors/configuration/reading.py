@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -27,10 +27,10 @@ class InvalidConfiguration(Exception):
 class Loader(yaml.SafeLoader):
     """YAML 1.2's idea of scalars: only true and false are booleans, dates are texts, fractions keep their digits."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         """Keys are texts as they are written (`404`, `NO`); one that occurs twice is a fault."""
         self.flatten_mapping(node)
-        mapping: dict[str, Any] = {}
+        mapping: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(None, None, "a key has to be a text", key_node.start_mark)
@@ -66,8 +66,8 @@ def _set_up_scalars() -> None:
     for tag, pattern, first in patterns:
         Loader.add_implicit_resolver(tag, pattern, first)
         Dumper.add_implicit_resolver(tag, pattern, first)
-    Loader.add_constructor(decimal, lambda loader, node: Decimal(loader.construct_scalar(node)))
-    Loader.add_constructor(integer, lambda loader, node: int(loader.construct_scalar(node)))
+    Loader.add_constructor(decimal, lambda loader, node: Decimal(str(node.value)))
+    Loader.add_constructor(integer, lambda loader, node: int(str(node.value)))
     Loader.add_constructor("tag:yaml.org,2002:map", Loader.construct_mapping)
     Dumper.add_representer(Decimal, lambda dumper, value: dumper.represent_scalar(decimal, str(value)))
     Dumper.add_representer(str, _represent_text)
@@ -196,7 +196,7 @@ class Section:
     def secret(self, key: str) -> str | Unset | None:
         """A secret, the unset variable that stands for it, or None if it is not given."""
         if self.has(key) and isinstance(self.values[key], Unset):
-            return self.values[key]  # type: ignore[no-any-return]
+            return self.values[key]
         if not self.has(key):
             return None
         return self.text(key, required=True)

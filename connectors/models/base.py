@@ -1,6 +1,6 @@
 """What all configuration has in common: a slug, times, and a revision that tells every process to look again."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import models, transaction
 from django.db.models import F
@@ -30,7 +30,10 @@ class Revision(models.Model):
         return cls.objects.filter(pk=1).values_list("number", flat=True).first() or 0
 
 
-class ConfiguredQuerySet(models.QuerySet[Any]):
+Row = TypeVar("Row", bound=models.Model, covariant=True)
+
+
+class ConfiguredQuerySet(models.QuerySet[Row]):
     """Bulk changes count as changes, too."""
 
     def update(self, **kwargs: Any) -> int:
@@ -52,10 +55,13 @@ class ConfiguredQuerySet(models.QuerySet[Any]):
         return created
 
 
+ConfiguredManager = models.Manager.from_queryset(ConfiguredQuerySet)
+
+
 class Configured(models.Model):
     """Base of every configuration table: each save and delete moves the revision in the same transaction."""
 
-    objects = ConfiguredQuerySet.as_manager()
+    objects = ConfiguredManager()
 
     class Meta:
         abstract = True

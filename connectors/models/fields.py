@@ -28,7 +28,7 @@ def encrypt(text: str) -> str:
 
 
 def decrypt(token: str) -> str:
-    """The text behind `token`; any of ENCRYPTION_KEYS may have made it. Raises DecryptionFailed, never returns ciphertext."""
+    """The text behind `token`; any of ENCRYPTION_KEYS may have made it. Raises DecryptionFailed."""
     try:
         return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(token.encode()).decode()
     except InvalidToken as error:
@@ -36,7 +36,7 @@ def decrypt(token: str) -> str:
 
 
 class EncryptedTextField(models.TextField):
-    """Text that is encrypted in the database and plain in Python. Empty stays empty, so that "not set" can be queried."""
+    """Text that is encrypted in the database and plain in Python. Empty stays empty: "not set" can be queried."""
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
         return decrypt(value) if value else value
@@ -51,6 +51,9 @@ class ExactJSONField(models.TextField):
 
     A `jsonb` column would reorder keys and a `JSONField` would turn 19.90 into a float. None means "not set".
     """
+
+    _pyi_private_set_type: Any  # for the type checker: any JSON value may be assigned …
+    _pyi_private_get_type: Any  # … and read
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
         return None if value is None else formats.parse(value.encode())

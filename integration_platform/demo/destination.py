@@ -1,4 +1,6 @@
-"""The demo's destination application: a small ERP over HTTP on loopback. `python -m integration_platform.demo.destination PORT`
+"""The demo's destination application: a small ERP over HTTP on loopback.
+
+`python -m integration_platform.demo.destination PORT`
 
 POST /orders   creates an invoice; a repeat with the same Idempotency-Key gets the same one. Refuses an order without
                lines (422), and answers 503 while the order's note says "erp down".

@@ -22,7 +22,7 @@ STATUS_COLOURS = {
 }
 
 
-def payload(body: bytes | None, content_type: str = "") -> SafeString:
+def payload(body: bytes | memoryview | None, content_type: str = "") -> SafeString:
     """A body for people: JSON indented with its own digits, keys in their order; escaped, and cut where it is long."""
     if not body:
         return format_html('<span class="platform-muted">{}</span>', "empty")

@@ -29,12 +29,12 @@ class WorkFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Lane]:
         match self.value():
             case "waiting":
-                return queryset.with_work()  # type: ignore[no-any-return]
+                return queryset.with_work()
             case "held":
-                return queryset.held()  # type: ignore[no-any-return]
+                return queryset.held()
             case "leased":
-                return queryset.leased(clock_reading())  # type: ignore[no-any-return]
-        return queryset  # type: ignore[no-any-return]
+                return queryset.leased(clock_reading())
+        return queryset
 
 
 @admin.register(Lane)

@@ -1,5 +1,7 @@
 """Paging that does not count."""
 
+from typing import Any
+
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
 
@@ -11,4 +13,5 @@ class UncountedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        return len(self.object_list.order_by().values_list("pk", flat=True)[:COUNTED])  # type: ignore[union-attr]
+        rows: Any = self.object_list
+        return len(rows.order_by().values_list("pk", flat=True)[:COUNTED])

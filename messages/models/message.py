@@ -25,7 +25,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 
 class Message(models.Model):
-    """The bytes as received, committed before anything is answered. Status changes happen in lanes.py and operate.py."""
+    """The bytes as received, committed before anything is answered. Only `messages/lanes.py` changes a status."""
 
     correlation_id = models.UUIDField(unique=True)
     route = models.ForeignKey(Route, models.PROTECT, related_name="messages", db_index=False)

@@ -38,7 +38,7 @@ class Command(BaseCommand):
         folder = Path(tempfile.mkdtemp(prefix="platform-beats-"))
         children = [
             _cluster(settings.LANES_CLUSTER, folder, STALE_SECONDS),
-            _cluster(settings.Q_CLUSTER["name"], folder, TASKS_STALE_SECONDS),
+            _cluster(str(settings.Q_CLUSTER["name"]), folder, TASKS_STALE_SECONDS),
         ]
         supervisor = Supervisor(children, grace_seconds=grace)
         supervisor.handle_signals()
