@@ -16,7 +16,7 @@ CHALLENGE = 'Bearer realm="integration-platform", Basic realm="integration-platf
 
 
 def authenticate(request: HttpRequest, credentials: Iterable[CredentialPlan]) -> None:
-    """Returns if any credential fits; raises the 401 problem otherwise. All of them are compared, in constant time each."""
+    """Returns if any credential fits, raises the 401 problem otherwise. Each is compared in constant time."""
     keys, basic = _presented(request)
     fits = False
     for credential in credentials:

@@ -1,0 +1,165 @@
+"""The whole platform in processes of its own: real web server, real worker, a database that belongs to one test run."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+
+from tests.destination import Destination
+
+ROOT = Path(__file__).resolve().parents[2]
+POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgres://postgres@127.0.0.1:5432/postgres")
+START_SECONDS = 60
+STOP_SECONDS = 20
+KEY = "shop-key-of-the-tests"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Platform:
+    """Web server and worker over one database; `call` is a source application's HTTP client."""
+
+    def __init__(self, folder: Path, database_url: str, *, allowed: str) -> None:
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.folder = folder
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name not in ("DEBUG", "DJANGO_SETTINGS_MODULE")},
+            "DATA_DIR": str(folder / "data"),
+            "DATABASE_URL": database_url,
+            "SECRET_KEY": "the-flows-only-key-" + uuid.uuid4().hex,
+            "OUTBOUND_ALLOWED_NETWORKS": allowed,
+            "SHOP_KEY": KEY,
+        }
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.http = requests.Session()
+        self.http.headers["X-API-Key"] = KEY
+
+    def manage(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self, configuration: str) -> None:
+        self.manage("migrate", "--verbosity", "0")
+        self.apply(configuration)
+        server = ["-m", "granian", "--interface", "wsgi", "--port", str(self.port), "--blocking-threads", "32"]
+        self.run(*server, "--workers-kill-timeout", "5", "integration_platform.wsgi:application")
+        self.run("manage.py", "worker")
+        end = time.monotonic() + START_SECONDS
+        while not self.is_ready():
+            assert time.monotonic() < end, f"not ready: {self.log()}"
+            time.sleep(0.1)
+
+    def apply(self, configuration: str) -> str:
+        path = self.folder / "configuration.yaml"
+        path.write_text(configuration)
+        return self.manage("apply", str(path))
+
+    def run(self, *arguments: str) -> None:
+        with (self.folder / "log.txt").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        self.processes.append(process)
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.base}/health/ready", timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def log(self) -> str:
+        return (self.folder / "log.txt").read_text(errors="replace")[-5000:]
+
+    def stop(self) -> None:
+        self.http.close()
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(STOP_SECONDS)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+
+    def push(self, address: str, body: bytes | dict[str, Any], **headers: str) -> requests.Response:
+        """A webhook, as a source application sends it; header names are written with underscores."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if isinstance(body, bytes):
+            return self.http.post(f"{self.base}{address}", data=body, headers={"Content-Type": "application/json", **named}, timeout=60)
+        return self.http.post(f"{self.base}{address}", json=body, headers=named, timeout=60)
+
+    def result(self, response: requests.Response, wait: int = 20) -> dict[str, Any]:
+        """What the result address says in the end about what `push` accepted."""
+        url = response.json()["result_url"]
+        found: dict[str, Any] = self.http.get(f"{url}?wait={wait}", timeout=60).json()
+        return found
+
+
+def postgresql_database() -> Iterator[str]:
+    """A new database, dropped afterwards."""
+    try:
+        server = psycopg.connect(POSTGRESQL, autocommit=True, connect_timeout=3)
+    except psycopg.OperationalError as error:
+        if os.environ.get("REQUIRE_SERVICES"):
+            raise
+        pytest.skip(f"PostgreSQL does not answer at TEST_POSTGRESQL_URL: {error}")
+    name = f"flows_{uuid.uuid4().hex[:12]}"
+    with server:
+        server.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield f"{POSTGRESQL.rpartition('/')[0]}/{name}"
+        finally:
+            server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Empty means the embedded default."""
+    if request.param == "sqlite":
+        yield ""
+    else:
+        yield from postgresql_database()
+
+
+@pytest.fixture(scope="module")
+def destination(database_url: str) -> Iterator[Destination]:
+    with Destination() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def platform(database_url: str, destination: Destination, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("platform")
+    running = Platform(folder, database_url, allowed=f"127.0.0.1/32:{destination.port}")
+    try:
+        running.start(configuration(destination))
+        yield running
+    finally:
+        running.stop()
+
+
+def configuration(destination: Destination) -> str:
+    """The routes that the stories walk; each has an address of its own at the destination."""
+    text = (Path(__file__).parent / "configuration.yaml").read_text()
+    return text.replace("DESTINATION", destination.url("").rstrip("/"))
