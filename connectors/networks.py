@@ -52,7 +52,6 @@ TRANSLATED = ipaddress.ip_network("::ffff:0:0:0/96")  # RFC 2765
 NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
 
-
 # An IPv6 address has colons of its own: before a port it stands in brackets or has its prefix length.
 ENTRY = re.compile(
     r"(?:\[(?P<bracketed>[0-9a-fA-F:.]+)\]|(?P<plain>[0-9.]+|[0-9a-fA-F:.]+))"

@@ -13,7 +13,7 @@ PASSING_STATUSES = frozenset({408, 425, 429})  # of the 4xx; RFC 9110 15.5.9, RF
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Attempts in all, and the delays between them in seconds: first, first × factor, … up to the maximum."""
+    """Attempts in all, and the delays between them in seconds: first, first times factor, … up to the maximum."""
 
     max_attempts: int
     first_delay_seconds: float

@@ -37,6 +37,7 @@ from connectors.networks import AllowedNetworks, refusal
 
 CONNECT_TIMEOUT_SECONDS = 5.0  # for all of a name's addresses together, TLS included
 STALE_SECONDS = 1.0  # a connection that the server closed while idle breaks within a round trip
+IDLE_SECONDS = 3.0
 MAX_RESPONSE_BYTES = 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 USER_AGENT = "integration-platform"
@@ -240,21 +241,6 @@ class Transport:
         if call.expired:  # a body without a length ends where the connection does, also when it was us who cut it
             raise _explained(TimeoutError(), call)
         return answer
-
-
-class _ClosedWhileIdle(Exception):
-    """A reused connection broke before anything came back."""
-
-
-# what a connection raises that the other side has closed
-CLOSED = (
-    http.client.RemoteDisconnected,
-    ConnectionResetError,
-    ConnectionAbortedError,
-    BrokenPipeError,
-    ssl.SSLEOFError,
-    ssl.SSLZeroReturnError,
-)
 
 
 @dataclass(slots=True)

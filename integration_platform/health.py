@@ -2,14 +2,15 @@
 
 import hmac
 import ipaddress
+from collections.abc import Callable
 from datetime import timedelta
+from functools import wraps
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Min
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.http import require_safe
 
 from messages.addresses import client_address
 from messages.choices import Hold
@@ -21,14 +22,29 @@ SEEN_WITHIN_SECONDS = 60
 
 _migrated = False
 
+View = Callable[[HttpRequest], HttpResponse]
 
-@require_safe
+
+def safe(view: View) -> View:
+    """GET and HEAD only; anything else gets the problem that every other address gives, too."""
+
+    @wraps(view)
+    def call(request: HttpRequest) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return view(request)
+        detail = f'Method "{request.method}" not allowed.'
+        return Problem("method-not-allowed", detail, headers={"Allow": "GET, HEAD"}).response()
+
+    return call
+
+
+@safe
 def live(request: HttpRequest) -> HttpResponse:
     """The process answers."""
     return JsonResponse({"status": "ok"})
 
 
-@require_safe
+@safe
 def ready(request: HttpRequest) -> HttpResponse:
     """Whether messages can be accepted and will be worked; 503 names what is missing."""
     missing = _missing()
@@ -61,7 +77,7 @@ def _is_migrated() -> bool:
     return _migrated
 
 
-@require_safe
+@safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus text (exposition format 0.0.4), for METRICS_TOKEN or METRICS_ALLOWED_NETWORKS."""
     if not _may_read_metrics(request):

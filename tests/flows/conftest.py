@@ -105,9 +105,11 @@ class Platform:
     def push(self, address: str, body: bytes | dict[str, Any], **headers: str) -> requests.Response:
         """A webhook, as a source application sends it; header names are written with underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = f"{self.base}{address}"
         if isinstance(body, bytes):
-            return self.http.post(f"{self.base}{address}", data=body, headers={"Content-Type": "application/json", **named}, timeout=60)
-        return self.http.post(f"{self.base}{address}", json=body, headers=named, timeout=60)
+            named = {"Content-Type": "application/json", **named}
+            return self.http.post(url, data=body, headers=named, timeout=60)
+        return self.http.post(url, json=body, headers=named, timeout=60)
 
     def result(self, response: requests.Response, wait: int = 20) -> dict[str, Any]:
         """What the result address says in the end about what `push` accepted."""
@@ -149,7 +151,9 @@ def destination(database_url: str) -> Iterator[Destination]:
 
 
 @pytest.fixture(scope="module")
-def platform(database_url: str, destination: Destination, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(
+    database_url: str, destination: Destination, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("platform")
     running = Platform(folder, database_url, allowed=f"127.0.0.1/32:{destination.port}")
     try:

@@ -46,7 +46,10 @@ def test_async_message_is_accepted_delivered_and_answered(platform: Platform, de
 
 def test_money_keeps_its_digits(platform: Platform, destination: Destination) -> None:
     destination.answers("/orders", Answer(201, {"invoice_no": "INV-8"}))
-    body = b'{"id":"%s","customer":{"id":"m"},"line_items":[{"sku":"A","price":19.90,"quantity":1}]}' % uuid.uuid4().hex.encode()
+    body = (
+        b'{"id":"%s","customer":{"id":"m"},"line_items":[{"sku":"A","price":19.90,"quantity":1}]}'
+        % uuid.uuid4().hex.encode()
+    )
 
     platform.result(platform.push("/webhooks/orders", body))
 
@@ -135,11 +138,15 @@ def test_repeat_is_answered_with_the_first_message(platform: Platform, destinati
     assert len(destination.received("/orders")) == sent
 
 
-def test_two_hundred_messages_arrive_in_the_order_of_their_acceptance(platform: Platform, destination: Destination) -> None:
+def test_two_hundred_messages_arrive_in_the_order_of_their_acceptance(
+    platform: Platform, destination: Destination
+) -> None:
     lanes, count, story = 4, 50, uuid.uuid4().hex
 
     def push_all(lane: int) -> list[str]:
-        pushed = [platform.push("/webhooks/plain", {"lane": f"{story}-{lane}", "number": number}) for number in range(count)]
+        pushed = [
+            platform.push("/webhooks/plain", {"lane": f"{story}-{lane}", "number": number}) for number in range(count)
+        ]
         return [response.json()["correlation_id"] for response in pushed]
 
     with ThreadPoolExecutor(lanes) as pool:

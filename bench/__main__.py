@@ -1,0 +1,14 @@
+"""`make bench`: every benchmark, or those named (`make bench ARGS="mapping"`)."""
+
+import sys
+
+from bench import mapping
+
+BENCHES = {"mapping": mapping.main}
+
+if __name__ == "__main__":
+    unknown = [name for name in sys.argv[1:] if name not in BENCHES]
+    if unknown:
+        sys.exit(f"There is no benchmark {unknown[0]}; choose from {', '.join(BENCHES)}.")
+    for name in sys.argv[1:] or BENCHES:
+        BENCHES[name]()

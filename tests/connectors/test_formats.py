@@ -1,0 +1,560 @@
+"""Bytes and values: strict reading, exact writing, and what a destination replied."""
+
+import base64
+import codecs
+import collections
+import dataclasses
+import datetime
+import enum
+import json
+import time
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors import formats
+from connectors.formats import MalformedBody, MediaType, UnwritableValue, dump, dump_pretty, media_type, parse
+from tests.payloads import MEBIBYTE, all_payloads, large_payloads, order
+from tests.payloads.parsing import ACCEPTED, DECIDED, REFUSED
+
+PAYLOADS = all_payloads()
+
+SECONDS = 0.5
+"""What any body of 1 MiB may cost, in processor time of this thread: other work on the machine must not count."""
+
+
+def exact(value: Any) -> Any:
+    """A value in which equal means the same digits, the same order of keys, and true is not 1."""
+    if isinstance(value, dict):
+        return [(key, exact(item)) for key, item in value.items()]
+    if isinstance(value, list):
+        return [exact(item) for item in value]
+    return value if value is None or isinstance(value, bool | str) else ("number", str(value))
+
+
+def reference(body: bytes) -> Any:
+    """What Python's own parser reads, with keys in order and numbers as sign, digits and exponent."""
+
+    def number(text: str) -> Any:
+        return Decimal("0" if text == "-0" else text).as_tuple()  # an integer has no negative zero
+
+    return json.loads(body, object_pairs_hook=lambda pairs: ("object", pairs), parse_int=number, parse_float=number)
+
+
+def slow_reads(body: bytes) -> bool:
+    """Whether Python's own parser takes the body, with the checks that it does not make: the slow reference."""
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(found)) < len(found):
+            raise ValueError("a key twice")
+        return dict(found)
+
+    def constant(name: str) -> Any:
+        raise ValueError(name)
+
+    try:
+        value = json.loads(body.decode(), object_pairs_hook=pairs, parse_constant=constant)
+        json.dumps(value, ensure_ascii=False).encode()
+    except ValueError:
+        return False
+    return True
+
+
+def reads(body: bytes) -> bool:
+    try:
+        parse(body)
+    except MalformedBody:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("body", "value"), [case for case in ACCEPTED if case[1] is not None])
+def test_json_is_read_to_the_digit(body, value):
+    found = parse(body)
+
+    assert exact(found) == exact(value)
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize("body", [body for body, value in ACCEPTED if value is None])
+def test_null_and_the_greatest_depth_are_read(body):
+    found = parse(body)
+
+    assert dump(found) == body
+
+
+@pytest.mark.parametrize(("body", "reason"), REFUSED)
+def test_what_is_not_json_is_refused_with_a_reason(body, reason):
+    with pytest.raises(MalformedBody) as caught:
+        parse(body)
+
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(("body", "reason"), DECIDED)
+def test_where_the_standard_is_open_we_refuse(body, reason):
+    with pytest.raises(MalformedBody) as caught:
+        parse(body)
+
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "position"),
+    [
+        (b"{} x", 3),  # what trails
+        (b"[1,]", 3),  # the bracket behind the comma
+        (b'{"a":1]', 6),  # the wrong bracket
+        (b'{"a" 1}', 5),
+        (b"[01]", 2),
+        (b'["\\x"]', 3),  # the escape that there is not
+        (b'["a\tb"]', 3),
+        (b'{"a":', 5),  # the end
+        (b'{"name":"\xc3\xa9\xff"}', 11),  # counted from the body's start, not from the text's
+        (b'{"a":1,"a":2}', None),  # nobody counted
+        (b"[1e999]", None),
+    ],
+)
+def test_a_position_is_a_byte_of_the_body(body, position):
+    with pytest.raises(MalformedBody) as caught:
+        parse(body)
+
+    assert caught.value.position == position
+    assert (f"(byte {position})" in str(caught.value)) == (position is not None)
+
+
+def test_a_key_in_a_message_is_short():
+    key = "k" * 10_000
+
+    with pytest.raises(MalformedBody) as caught:
+        parse(f'{{"{key}":1,"{key}":2}}'.encode())
+
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("begin_end", [(b"[", b"]"), (b'{"k":', b"}"), (b'[{"k":', b"}]")])
+def test_no_depth_escapes_the_refusal_behind_a_double_key(begin_end):
+    begin, end = begin_end
+    bodies = [b'{"a":' + begin * depth + b"1" + end * depth + b',"a":1}' for depth in range(400, 1100, 1)]
+
+    accepted = [body for body in bodies if reads(body)]
+
+    assert accepted == []
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_payloads_of_providers_survive_reading_and_writing(name):
+    body = PAYLOADS[name]
+
+    written = dump(parse(body))
+
+    assert reference(written) == reference(body)
+
+
+def test_money_of_an_order_keeps_its_zeros():
+    found = parse(PAYLOADS["shop_order"])
+
+    prices = [line["price"] for line in found["line_items"]]
+    assert [str(price) for price in prices] == ["19.90", "99.60"]
+    assert found["id"] == 820982911946154508
+    assert str(found["customer"]["default_address"]["longitude"]) == "13.388860"
+
+
+def test_escapes_of_a_payload_are_read():
+    found = parse(PAYLOADS["escapes"])
+
+    assert found["nul"] == "before\0after"
+    assert found["slashes"] == found["plain"] == "https://example.com/a/b"
+    assert (found["key"], found["colon:"], found["quotes"]) == ("an escaped key", ":\\::", '"\\"')
+
+
+def test_exponents_keep_value_and_digits():
+    found = parse(PAYLOADS["numbers"])
+
+    assert [str(number) for number in found["money"]] == [
+        *("19.90", "1.10", "0.00", "100.0", "-19.90", "1234567.890"),
+    ]
+    assert found["exponents"][:3] == [100000, 100000, Decimal("0.00001")]
+    assert str(found["exponents"][4]) == "-2.50E+3"
+    assert found["integers"][0] == 12345678901234567890123
+
+
+def test_large_payloads_fill_their_size():
+    lengths = {name: len(body) for name, body in large_payloads().items()}
+
+    assert max(lengths.values()) <= MEBIBYTE
+    assert min(lengths.values()) > MEBIBYTE * 0.99
+    assert 9_000 < len(order(31)) < 11_000
+
+
+HOSTILE: dict[str, Callable[[int], bytes]] = {
+    "lists without end": lambda size: b"[" * size,
+    "lists in lists": lambda size: b"[" * (size // 2) + b"]" * (size // 2),
+    "objects without end": lambda size: b'{"a":' * (size // 5),
+    "a wide floor at the greatest depth": lambda size: b"[" * 63 + b"[]," * (size // 3) + b"1" + b"]" * 63,
+    "many keys": lambda size: b'{":":0' + b"".join(b',"%x":1' % n for n in range(size // 10)) + b"}",
+    "many keys, the last one twice": lambda size: (
+        b"{" + b"".join(b'"%x":1,' % n for n in range(size // 10)) + b'"a":1}'
+    ),
+    "every key twice": lambda size: b"[" + b'{"":1,"":1},' * (size // 12) + b"1]",
+    "small objects": lambda size: b"[" + b'{"":":"},' * (size // 9) + b"1]",
+    "empty texts": lambda size: b"[" + b'"",' * (size // 3) + b'":"]',
+    "colons": lambda size: b'"' + b":" * size + b'"',
+    "escapes": lambda size: b'":' + b"\\n" * (size // 2) + b'"',
+    "escaped quotes": lambda size: b'":' + b'\\"' * (size // 2) + b'"',
+    "escaped backslashes": lambda size: b'":' + b"\\\\" * (size // 2) + b'"',
+    "open texts": lambda size: b'"\\' * (size // 2),
+    "unicode escapes": lambda size: b'"' + b"\\u00e9" * (size // 6) + b'"',
+    "an unpaired surrogate at the end": lambda size: b'["' + b"a" * size + b'\\ud800"]',
+    "wrong bytes": lambda size: b'"' + b"\xff" * size,
+    "one long integer": lambda size: b"1" * size,
+    "many long integers": lambda size: b"[" + (b"9" * 4300 + b",") * (size // 4301) + b"1]",
+    "one long fraction": lambda size: b"0." + b"1" * size,
+    "many digits before a point": lambda size: b"1" * size + b".5",
+    "zeros, and an exponent that takes them back": lambda size: b"0." + b"0" * size + b"1e%d" % size,
+    "exponents at the end of the range": lambda size: b"[" + b"1e308," * (size // 6) + b"1]",
+    "white space": lambda size: b" " * size + b"1",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_body_of_a_mebibyte_is_slow(name):
+    body = HOSTILE[name](MEBIBYTE)
+    start = time.thread_time()
+
+    reads(body)
+
+    assert time.thread_time() - start < SECONDS
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+# Decimal("-0") is left out: as a JSON number it is the integer -0, which is 0
+decimals = st.decimals(-(10**300), 10**300, allow_nan=False, allow_infinity=False).filter(lambda d: str(d) != "-0")
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | decimals | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=20,
+)
+
+
+@given(values)
+def test_what_is_written_reads_as_the_same_value(value):
+    written = dump(value)
+
+    assert exact(parse(written)) == exact(value)
+    assert exact(parse(dump_pretty(value).encode())) == exact(value)
+
+
+spaces = st.sampled_from([b"", b"", b" ", b"\n", b" \t\r\n "])
+words = st.sampled_from(
+    [b'"a"', b'"\\u0061"', b'"b"', b'":"', b'"\\u003a"', b'"\\":"', b'"\\\\"', b'"\\\\\\":"', b'""', b'"{\\"a\\":1}"']
+)
+
+
+def joined(parts: st.SearchStrategy[bytes], begin: bytes, end: bytes) -> st.SearchStrategy[bytes]:
+    return st.lists(parts, max_size=4).map(lambda found: begin + b",".join(found) + end)
+
+
+documents = st.recursive(
+    words | st.sampled_from([b"1", b"-0", b"1.50", b"null", b"true"]),
+    lambda inner: (
+        joined(inner, b"[", b"]")
+        | joined(
+            st.tuples(spaces, words, spaces, inner, spaces).map(lambda t: t[0] + t[1] + t[2] + b":" + t[3] + t[4]),
+            b"{",
+            b"}",
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(documents)
+def test_double_keys_are_found_exactly(body):
+    assert reads(body) == slow_reads(body)
+
+
+tokens = st.sampled_from(
+    [b"{", b"}", b"[", b"]", b":", b",", b'"', b'"a"', b"\\", b"\\u", b"d800", b"dc00", b"0", b"1", b"-", b".", b"e1"]
+    + [
+        b"true",
+        b"null",
+        b"NaN",
+        b" ",
+        b"\n",
+        b"\x00",
+        b"\x7f",
+        b"\xc3\xa9",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b'"\\ud83d\\ude00"',
+    ]
+)
+
+
+@given(st.lists(tokens, max_size=12).map(b"".join))
+def test_fragments_are_read_only_where_they_are_json(body):
+    assert reads(body) == slow_reads(body)
+
+
+@given(st.binary(max_size=40))
+def test_no_bytes_raise_anything_else(body):
+    assert reads(body) == slow_reads(body)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "true"),
+        ("", '""'),
+        ([], "[]"),
+        ({}, "{}"),
+        ({"b": 1, "a": [1, 2]}, '{"b":1,"a":[1,2]}'),  # no spaces, keys as they come
+        ("é😀/\u2028\x7f", '"é😀/\u2028\x7f"'),  # letters as they are
+        ('\0\x1f\n"\\', '"\\u0000\\u001f\\n\\"\\\\"'),
+        (Decimal("19.90"), "19.90"),
+        (Decimal("1.0"), "1.0"),
+        (Decimal("-0.00"), "-0.00"),
+        (Decimal("1E+5"), "1E+5"),
+        (Decimal("0E-7"), "0E-7"),
+        (Decimal("1E-400"), "1E-400"),
+        (2**53 + 1, "9007199254740993"),
+        (2**64, "18446744073709551616"),
+        (-(10**40), "-1" + "0" * 40),
+        (10**4299, "1" + "0" * 4299),
+        (1.5, "1.5"),  # floats come out of expressions
+        (1.0, "1.0"),
+        (-0.0, "-0.0"),
+        ([None, "null", "NaN", 0.5], '[null,"null","NaN",0.5]'),  # words that are not what they look like
+        ((1, 2), "[1,2]"),
+    ],
+)
+def test_values_are_written_compactly_and_exactly(value, text):
+    assert dump(value) == text.encode()
+
+
+def test_a_choice_is_written_as_its_text():
+    class Colour(enum.StrEnum):
+        RED = "red"
+
+    assert dump({Colour.RED: Colour.RED}) == b'{"red":"red"}'
+
+
+def test_people_see_two_spaces_and_the_same_digits():
+    value = {"b": [Decimal("1.10"), {}], "a": [], "é": {"n": 10**30}}
+
+    text = dump_pretty(value)
+
+    assert text == (
+        '{\n  "b": [\n    1.10,\n    {}\n  ],\n  "a": [],\n  "é": {\n    "n": 1000000000000000000000000000000\n  }\n}'
+    )
+
+
+@dataclasses.dataclass
+class Point:
+    x: int = 1
+
+
+class Plain(enum.Enum):
+    ONE = 1
+
+
+def circle() -> list[Any]:
+    found: list[Any] = []
+    found.append(found)
+    return found
+
+
+def tower(height: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(height):
+        found = [found]
+    return found
+
+
+UNWRITABLE = [
+    # numbers that JSON does not have; the encoder writes null or their name
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    Decimal("NaN"),
+    Decimal("sNaN"),
+    Decimal("-Infinity"),
+    # an integer of more digits than Python writes
+    10**5000,
+    # half a character
+    "\ud800",
+    # types without a JSON form, most of which the encoder would write as texts
+    b"bytes",
+    bytearray(b"bytes"),
+    memoryview(b"bytes"),
+    datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC),
+    datetime.date(2026, 11, 23),
+    datetime.timedelta(1),
+    uuid.UUID(int=7),
+    {1, 2},
+    frozenset({1}),
+    collections.deque([1]),
+    Point(),
+    Plain.ONE,
+    1j,
+    object(),
+    msgspec.Raw(b"{not json"),
+    # keys that are not texts, which could make two keys one
+    {1: 1, "1": 2},
+    {None: 1},
+    {True: 1},
+    {1.5: 1},
+    {Decimal("1.5"): 1},
+    {float("nan"): 1},
+    {datetime.date(2026, 11, 23): 1},
+    {"\ud800": 1},
+    # without an end
+    circle(),
+    tower(100_000),
+]
+
+
+@pytest.mark.parametrize("value", UNWRITABLE, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [1, {"a": [None, v]}], lambda v: {"a": (v,)}])
+def test_what_json_cannot_say_is_refused(value, wrap):
+    with pytest.raises(UnwritableValue):
+        dump(wrap(value))
+
+    with pytest.raises(UnwritableValue):
+        dump_pretty(wrap(value))
+
+
+@pytest.mark.parametrize(
+    ("header", "essence", "charset", "is_json"),
+    [
+        ("application/json", "application/json", "", True),
+        ("Application/JSON; Charset=UTF-8", "application/json", "utf-8", True),
+        (" application/json ;", "application/json", "", True),
+        ("application/json; ;x;charset=utf-8", "application/json", "utf-8", True),  # what a careless sender leaves
+        ('application/vnd.api+json;charset="utf-8"', "application/vnd.api+json", "utf-8", True),
+        ("application/problem+json", "application/problem+json", "", True),
+        ("text/json", "text/json", "", True),
+        ("application/jsonp", "application/jsonp", "", False),
+        ("application/json-seq", "application/json-seq", "", False),
+        ("text/plain; charset=iso-8859-1", "text/plain", "iso-8859-1", False),
+        ("text/plain; charset = utf-8", "text/plain", "utf-8", False),
+        ("text/plain; charset='utf-8'", "text/plain", "utf-8", False),
+        ('text/plain; x="charset=a;charset=b"; charset=c', "text/plain", "c", False),  # a quoted one is no parameter
+        ('multipart/form-data; boundary="a;charset=x"', "multipart/form-data", "", False),
+        ("text/plain; charset=a; charset=b", "text/plain", "a", False),  # the first counts
+        ("text/plain; charset=", "text/plain", "", False),
+        # unreadable, as if it were not there
+        ("", "", "", False),
+        ("json", "", "", False),
+        ("/json", "", "", False),
+        ("application/", "", "", False),
+        ("a/b/c", "", "", False),
+        ("application/json, text/html", "", "", False),
+        ("application/json charset=utf-8", "", "", False),
+        ("appl\u0130cation/json", "", "", False),
+    ],
+)
+def test_content_types_are_read_tolerantly(header, essence, charset, is_json):
+    found = media_type(header)
+
+    assert found == MediaType(essence, charset)
+    assert found.is_json is is_json
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "a" * MEBIBYTE,
+        "a/b" + ";" * MEBIBYTE,
+        "a/b" + " " * MEBIBYTE + "x",
+        'a/b;x="' + "\\a" * (MEBIBYTE // 2),
+        "a/b;x=" + '"a' * (MEBIBYTE // 2),
+        "a/b" + ';x="' * (MEBIBYTE // 4),
+    ],
+    ids=lambda header: header[:8],
+)
+def test_no_content_type_is_slow(header):
+    start = time.thread_time()
+
+    media_type(header)
+
+    assert time.thread_time() - start < SECONDS
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "value"),
+    [
+        (b"", "application/json", None),
+        (b"", "", None),
+        (b'{"a":1.10}', "application/json", {"a": Decimal("1.10")}),
+        (b"null", "application/json", None),
+        (b'"text"', "application/hal+json; charset=utf-8", "text"),
+        # it says JSON, and is not: the text that it is
+        (b"{bad", "application/json", "{bad"),
+        (b'{"a":1,"a":2}', "application/json", '{"a":1,"a":2}'),
+        (b" ", "application/json", " "),
+        # it is JSON, and does not say so
+        (b"1.0", "text/plain", "1.0"),
+        (b"{}", "", "{}"),
+        # texts
+        ("é".encode(), "text/plain", "é"),
+        ("é".encode("latin-1"), "text/plain; charset=ISO-8859-1", "é"),
+        ("€".encode("cp1252"), 'text/html; charset="windows-1252"', "€"),
+        ("é".encode("utf-16"), "text/xml; charset=utf-16", "é"),
+        ("日本".encode("shift_jis"), "text/plain; charset=Shift_JIS", "日本"),
+        ("é".encode(), "text/plain; charset=us-ascii", "é"),  # not what it says, but UTF-8
+        (b"ok", "text/plain; charset=klingon", "ok"),
+        (b"a\0b", "application/octet-stream", "a\0b"),
+        # Python's codecs that are no charsets, that raise other errors, or that make surrogates out of ASCII
+        (b"xn--", "text/plain; charset=idna", "xn--"),
+        (b"a-99999", "text/plain; charset=punycode", "a-99999"),
+        (b"\\d", "text/plain; charset=unicode_escape", "\\d"),
+        (b"ok", "text/plain; charset=undefined", "ok"),
+        (b"+2AA-", "text/plain; charset=utf-7", "+2AA-"),
+        (b"6f6b", "text/plain; charset=hex", "6f6b"),
+        (b"ok", "text/plain; charset=a\0b", "ok"),
+        (b"ok", "text/plain; charset=\ud800", "ok"),
+    ],
+)
+def test_a_reply_is_a_json_value_or_a_text(body, content_type, value):
+    assert exact(formats.reply_value(body, content_type)[0]) == exact(value)
+    assert formats.reply_value(body, content_type)[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "image/png"),
+        (b"caf\xe9", "text/plain"),  # Latin-1 that does not say so
+        (b"\xff", "application/json"),
+        (b"\xe9", "text/plain; charset=us-ascii"),
+        (b"a\x00\x00\xd8", "text/plain; charset=utf-16le"),  # half a character
+    ],
+)
+def test_a_reply_of_other_bytes_is_base64(body, content_type):
+    value, encoding = formats.reply_value(body, content_type)
+
+    assert encoding == "base64"
+    assert base64.b64decode(value, validate=True) == body
+
+
+@given(st.binary(), st.text() | st.text("charset=;\"'\\ utf-8/").map("text/plain; charset={}".format))
+def test_every_reply_can_be_told(body, content_type):
+    value, encoding = formats.reply_value(body, content_type)
+
+    assert encoding in ("", "base64")
+    assert parse(dump({"body": value})) == {"body": value}
+
+
+def test_the_charsets_of_replies_are_known_to_python():
+    unknown = [name for name in formats._CHARSETS if not codecs.lookup(name).name]
+
+    assert unknown == []

@@ -1,0 +1,66 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from integration_platform import environment
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DEBUG", "maybe"),
+        ("DATABASE_URL", "mysql://x/y"),
+        ("DATABASE_URL", "postgres://user@host:port/name"),
+        ("BROKER_URL", "localhost:6379"),
+        ("ENCRYPTION_KEYS", "short"),
+        ("TRUSTED_PROXIES", "10.0.0.0/40"),
+        ("OUTBOUND_ALLOWED_NETWORKS", "10.0.0.0/8:http"),
+        ("WEB_THREADS", "0"),
+        ("QUEUE_WORKERS", "many"),
+    ],
+)
+def test_bad_value_stops_the_start_and_names_its_variable(name: str, value: str, tmp_path: Path) -> None:
+    given = {**os.environ, "DEBUG": "1", "DATA_DIR": str(tmp_path), name: value}
+
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"], cwd=ROOT, env=given, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode != 0
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_secret_key_is_required_in_production(tmp_path: Path) -> None:
+    kept = {key: value for key, value in os.environ.items() if key not in ("SECRET_KEY", "DEBUG")}
+
+    done = subprocess.run(
+        [sys.executable, "manage.py", "worker"],
+        cwd=ROOT, env={**kept, "DATA_DIR": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode != 0
+    assert "SECRET_KEY" in done.stderr
+
+
+def test_generated_value_is_made_once_and_kept_private(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "key"
+
+    first = environment.kept_in(path, lambda: "one")
+    second = environment.kept_in(path, lambda: "two")
+
+    assert first == second == "one"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_every_encryption_key_counts() -> None:
+    keys = [Fernet.generate_key().decode() for _ in range(2)]
+
+    assert environment.encryption_keys(", ".join(keys)) == keys

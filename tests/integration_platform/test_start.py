@@ -1,0 +1,137 @@
+"""`manage.py start` and `manage.py worker` as their users run them."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
+
+
+class Started:
+    """One `manage.py start` on a data folder of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.output = folder / "output.txt"
+        left_out = ("DEBUG", "DATABASE_URL", "SECRET_KEY", "ENCRYPTION_KEYS", "DJANGO_SUPERUSER_PASSWORD")
+        self.environment = {name: value for name, value in os.environ.items() if name not in left_out}
+        self.environment["DATA_DIR"] = str(folder / "data")
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "start", "--port", str(self.port), *arguments],
+                cwd=ROOT, env=self.environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+
+    def text(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, self.text()
+            time.sleep(0.1)
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.base}/health/ready", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def stop(self) -> float:
+        """SIGTERM; returns the seconds that stopping took."""
+        begun = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+        return time.monotonic() - begun
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    begun: list[Started] = []
+
+    def begin(*arguments: str) -> Started:
+        begun.append(Started(tmp_path, *arguments))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        if one.process.poll() is None:
+            one.stop()
+
+
+def children_of(pid: int) -> dict[str, int]:
+    """The direct children by the last words of their command lines."""
+    found = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        found[command] = int(child)
+    return found
+
+
+def test_fresh_start_serves_what_it_prints(start: Callable[..., Started]) -> None:
+    platform = start()
+    platform.until(lambda: "Ready:" in platform.text())
+    printed = platform.text()
+    commands = re.findall(r"^  (curl .*?)(?=\n\n)", printed, re.MULTILINE | re.DOTALL)
+
+    synchronous, asynchronous = (
+        json.loads(subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True).stdout)
+        for command in commands[:2]
+    )
+    fetch = commands[2].replace("CORRELATION_ID", asynchronous["correlation_id"])
+    result = json.loads(subprocess.run(["/bin/sh", "-c", fetch], capture_output=True, check=True).stdout)
+
+    assert f"{platform.base}/admin/" in printed
+    assert re.search(r"account admin, password \S{12,} ", printed)
+    assert synchronous["response"]["body"]["state"] == "booked"
+    assert asynchronous["status"] == "queued"
+    assert result["status"] == "succeeded"
+    keys = [Path(platform.environment["DATA_DIR"], name) for name in ("secret_key", "encryption_keys")]
+    assert [key.stat().st_mode & 0o777 for key in keys] == [0o600, 0o600]
+
+    seconds = platform.stop()
+
+    assert platform.process.returncode == 0
+    assert seconds < 15
+
+
+def test_what_dies_is_started_again_and_a_second_start_changes_nothing(start: Callable[..., Started]) -> None:
+    platform = start("--no-demo")
+    platform.until(lambda: "Ready:" in platform.text())
+    for pid in children_of(platform.process.pid).values():
+        os.kill(pid, signal.SIGKILL)
+    platform.until(lambda: len(children_of(platform.process.pid)) == 2)
+    platform.until(platform.is_ready)
+    platform.stop()
+
+    again = start("--no-demo")
+    again.until(lambda: "Ready:" in again.text())
+
+    assert "with the password that it was given" in again.text()
+
+
+def test_taken_port_is_said_and_nothing_is_started(start: Callable[..., Started], tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+
+        platform = start("--port", str(taken.getsockname()[1]))
+        platform.process.wait(30)
+
+    assert platform.process.returncode == 1
+    assert "Cannot listen on" in platform.text()
+    assert not (tmp_path / "data" / "platform.sqlite3").exists()
