@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# the tests run as shipped: no value from a developer's .env or shell decides about them
-TEST_ENV := DEBUG=1
+# checks need settings that load, not values that matter
+LOADABLE := DEBUG=1 DATA_DIR=var/lint
 
 .DEFAULT_GOAL := help
 .PHONY: help start test lint format bench clean
@@ -15,21 +15,21 @@ start: $(VENV)/.installed ## Run the whole platform on http://127.0.0.1:8000 (AR
 	@exec $(BIN)/python manage.py start $(ARGS)
 
 test: $(VENV)/.installed-test ## Run the test suite (ARGS="tests/messages -k lane")
-	$(TEST_ENV) $(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.installed-lint ## Check style, types, layers and migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(TEST_ENV) $(BIN)/mypy .
-	$(TEST_ENV) $(BIN)/lint-imports
-	$(TEST_ENV) DATA_DIR=var/lint $(BIN)/python manage.py makemigrations --check --dry-run
+	$(LOADABLE) $(BIN)/mypy .
+	$(LOADABLE) $(BIN)/lint-imports
+	$(LOADABLE) $(BIN)/python manage.py makemigrations --check --dry-run
 
 format: $(VENV)/.installed-lint ## Put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-test ## Measure, each figure beside its baseline of the same run
-	$(TEST_ENV) $(BIN)/python -m bench $(ARGS)
+	$(LOADABLE) $(BIN)/python -m bench $(ARGS)
 
 clean: ## Remove the virtual environment and all caches (data in var/ stays)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -137,14 +137,12 @@ def _reads_as(name: str, number: int) -> bool:
 
 def _holds_more_than(value: Any, limit: int) -> bool:
     todo = [value]
-    seen = 0
+    found = 1
     while todo:
-        seen += 1
-        if seen + len(todo) > limit:
-            return True
         item = todo.pop()
-        if isinstance(item, dict):
-            todo.extend(item.values())
-        elif isinstance(item, list):
-            todo.extend(item)
+        children = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        found += len(children)
+        if found > limit:
+            return True
+        todo.extend(children)
     return False

@@ -37,7 +37,7 @@ from connectors.networks import AllowedNetworks, refusal
 
 CONNECT_TIMEOUT_SECONDS = 5.0  # for all of a name's addresses together, TLS included
 STALE_SECONDS = 1.0  # a connection that the server closed while idle breaks within a round trip
-IDLE_SECONDS = 3.0
+IDLE_SECONDS = 3.0  # so long a connection is kept for the next call; common servers close theirs after five
 MAX_RESPONSE_BYTES = 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 USER_AGENT = "integration-platform"
@@ -243,6 +243,21 @@ class Transport:
         return answer
 
 
+class _ClosedWhileIdle(Exception):
+    """A reused connection broke before anything came back."""
+
+
+# what a connection raises that the other side has closed
+CLOSED = (
+    http.client.RemoteDisconnected,
+    ConnectionResetError,
+    ConnectionAbortedError,
+    BrokenPipeError,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
+
+
 @dataclass(slots=True)
 class _Call:
     """A call on its way, as the watchdog and the connection see it."""
@@ -399,6 +414,7 @@ class _Watched:
     response_class = _Response
     sock: Any
     used: bool = False
+    kept_since: float = 0.0
 
     def _new_conn(self) -> socket.socket:
         sock: socket.socket = super()._new_conn()  # type: ignore[misc]
@@ -430,13 +446,16 @@ class _HTTPSConnection(_Watched, HTTPSConnection):  # type: ignore[misc]
 class _Pool:
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection = super()._get_conn(timeout)  # type: ignore[misc]
-        if _current.call is not None and _current.call.fresh:
+        fresh = _current.call is not None and _current.call.fresh
+        if fresh or time.monotonic() - connection.kept_since > IDLE_SECONDS:
             connection.close()  # it connects again when it is used
         return connection
 
     def _put_conn(self, conn: Any) -> None:
-        if conn is not None and _current.call is not None:
-            _current.call.finish()
+        if conn is not None:
+            conn.kept_since = time.monotonic()
+            if _current.call is not None:
+                _current.call.finish()
         super()._put_conn(conn)  # type: ignore[misc]
 
 

@@ -30,6 +30,10 @@ class CredentialForm(forms.ModelForm):
         model = Credential
         fields = ("name", "scheme", "username", "enabled")
 
+    def has_changed(self) -> bool:
+        """A row that somebody added is meant, even if it was left as it came: an API key is then made."""
+        return not self.instance.pk or super().has_changed()
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         replaces = not self.instance.has_secret or "scheme" in self.changed_data

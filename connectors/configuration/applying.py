@@ -152,7 +152,7 @@ class _Applying:
         return True
 
     def _save_rows(self, mapping: MappingModel, rows: list[dict[str, Any]], old: dict[str, Any] | None) -> None:
-        if old is not None and old == mapping.definition() and old.get("fields", []) == rows:
+        if old is not None and not _differs(old.get("fields", []), rows):
             return
         mapping.rows.all().delete()
         tables = {
@@ -290,9 +290,7 @@ class _Applying:
         A value MISSING marks what the caller has put into the row already.
         """
         new = row.pk is None
-        changed = (
-            [] if new else [key for key, value in values.items() if value is MISSING or getattr(row, key) != value]
-        )
+        changed = [] if new else [key for key, value in values.items() if _differs(getattr(row, key, None), value)]
         for name, value in values.items():
             if value is not MISSING:
                 setattr(row, name, value)
@@ -315,6 +313,13 @@ _KEYS = {**{name: f"retry.{name}" for name in RETRY_KEYS}, "__all__": ""}
 
 def _find(model: Callable[..., Any], **by: Any) -> Any:
     return model.objects.filter(**by).first() or model(**by)  # type: ignore[attr-defined]
+
+
+def _differs(old: Any, new: Any) -> bool:
+    """Structures are compared as they are written: 19.90 and 19.9 are the same number and not the same digits."""
+    if isinstance(new, dict | list) and isinstance(old, dict | list):
+        return formats.dump(old) != formats.dump(new)
+    return new is MISSING or bool(old != new)
 
 
 def _json_text(value: Any) -> str:

@@ -50,7 +50,8 @@ class Mapping(Named):
             Mapping.objects.select_for_update().get(pk=self.pk)
             newest = self.versions.order_by("-number").first()
             definition = self.definition()
-            if newest is not None and newest.definition == definition:
+            # as they are written: 19.90 and 19.9 are the same number and not the same digits
+            if newest is not None and formats.dump(newest.definition) == formats.dump(definition):
                 return None
             return MappingVersion.objects.create(
                 mapping=self, number=newest.number + 1 if newest else 1, definition=definition, created_by=by

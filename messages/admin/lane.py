@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import F, QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -64,7 +65,9 @@ class LaneAdmin(ReadOnly, ModelAdmin):
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Lane]:
-        return super().get_queryset(request).annotate(waiting_found=F("last_position") - F("done_position"))
+        return super().get_queryset(request).annotate(
+            waiting_found=F("last_position") - F("done_position"), read_at=Now()
+        )
 
     @display(
         description="State",
@@ -77,15 +80,14 @@ class LaneAdmin(ReadOnly, ModelAdmin):
             "blocked": "danger",
         },
     )
-    def standing(self, lane: Lane) -> str:
-        now = clock_reading()
+    def standing(self, lane: Any) -> str:
         if lane.hold:
             return str(lane.hold)
-        if lane.lease_until is not None and lane.lease_until > now:
+        if lane.lease_until is not None and lane.lease_until > lane.read_at:
             return "working"
         if lane.due_at is None:
             return "idle"
-        return "backing off" if lane.due_at > now else "waiting"
+        return "backing off" if lane.due_at > lane.read_at else "waiting"
 
     @display(description="Waiting messages", ordering="waiting_found")
     def waiting(self, lane: Lane) -> int:
@@ -96,12 +98,12 @@ class LaneAdmin(ReadOnly, ModelAdmin):
         return moment(lane.due_at)
 
     @display(description="Head")
-    def head(self, lane: Lane) -> SafeString:
+    def head(self, lane: Any) -> SafeString:
         message = Message.objects.filter(lane=lane, position=lane.head_position).without_body().first()
         if message is None:
             return format_html("{}", "–")
         url = reverse("admin:messaging_message_change", args=[message.pk])
-        age = duration(clock_reading() - message.received_at)
+        age = duration(lane.read_at - message.received_at)
         return format_html(
             '<a class="platform-link" href="{}">{}</a>, {}, waiting for {}', url, message, message.status, age
         )

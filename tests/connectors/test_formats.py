@@ -1,7 +1,5 @@
-"""Bytes and values: strict reading, exact writing, and what a destination replied."""
+"""Bytes and values: strict reading and exact writing."""
 
-import base64
-import codecs
 import collections
 import dataclasses
 import datetime
@@ -9,7 +7,6 @@ import enum
 import json
 import time
 import uuid
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -18,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors import formats
-from connectors.formats import MalformedBody, MediaType, UnwritableValue, dump, dump_pretty, media_type, parse
+from connectors.formats import MalformedBody, UnwritableValue, dump, dump_pretty, parse
 from tests.payloads import MEBIBYTE, all_payloads, large_payloads, order
+from tests.payloads.hostile import HOSTILE
 from tests.payloads.parsing import ACCEPTED, DECIDED, REFUSED
 
 PAYLOADS = all_payloads()
@@ -141,7 +138,7 @@ def test_a_key_in_a_message_is_short():
 @pytest.mark.parametrize("begin_end", [(b"[", b"]"), (b'{"k":', b"}"), (b'[{"k":', b"}]")])
 def test_no_depth_escapes_the_refusal_behind_a_double_key(begin_end):
     begin, end = begin_end
-    bodies = [b'{"a":' + begin * depth + b"1" + end * depth + b',"a":1}' for depth in range(400, 1100, 1)]
+    bodies = [b'{"a":' + begin * depth + b"1" + end * depth + b',"a":1}' for depth in range(400, 1100)]
 
     accepted = [body for body in bodies if reads(body)]
 
@@ -157,13 +154,11 @@ def test_payloads_of_providers_survive_reading_and_writing(name):
     assert reference(written) == reference(body)
 
 
-def test_money_of_an_order_keeps_its_zeros():
-    found = parse(PAYLOADS["shop_order"])
+def test_money_of_an_invoice_keeps_its_zeros():
+    found = parse(PAYLOADS["invoice_batch"])
 
-    prices = [line["price"] for line in found["line_items"]]
-    assert [str(price) for price in prices] == ["19.90", "99.60"]
-    assert found["id"] == 820982911946154508
-    assert str(found["customer"]["default_address"]["longitude"]) == "13.388860"
+    assert [str(line["net"]) for line in found[0]["lines"]] == ["10.00", "3.33"]
+    assert [str(invoice["total"]) for invoice in found] == ["15.46", "0.00"]
 
 
 def test_escapes_of_a_payload_are_read():
@@ -171,7 +166,7 @@ def test_escapes_of_a_payload_are_read():
 
     assert found["nul"] == "before\0after"
     assert found["slashes"] == found["plain"] == "https://example.com/a/b"
-    assert (found["key"], found["colon:"], found["quotes"]) == ("an escaped key", ":\\::", '"\\"')
+    assert (found["key"], found["colon:"], found["quotes"]) == ("an escaped key", '::\\:":', '"\\"')
 
 
 def test_exponents_keep_value_and_digits():
@@ -191,36 +186,6 @@ def test_large_payloads_fill_their_size():
     assert max(lengths.values()) <= MEBIBYTE
     assert min(lengths.values()) > MEBIBYTE * 0.99
     assert 9_000 < len(order(31)) < 11_000
-
-
-HOSTILE: dict[str, Callable[[int], bytes]] = {
-    "lists without end": lambda size: b"[" * size,
-    "lists in lists": lambda size: b"[" * (size // 2) + b"]" * (size // 2),
-    "objects without end": lambda size: b'{"a":' * (size // 5),
-    "a wide floor at the greatest depth": lambda size: b"[" * 63 + b"[]," * (size // 3) + b"1" + b"]" * 63,
-    "many keys": lambda size: b'{":":0' + b"".join(b',"%x":1' % n for n in range(size // 10)) + b"}",
-    "many keys, the last one twice": lambda size: (
-        b"{" + b"".join(b'"%x":1,' % n for n in range(size // 10)) + b'"a":1}'
-    ),
-    "every key twice": lambda size: b"[" + b'{"":1,"":1},' * (size // 12) + b"1]",
-    "small objects": lambda size: b"[" + b'{"":":"},' * (size // 9) + b"1]",
-    "empty texts": lambda size: b"[" + b'"",' * (size // 3) + b'":"]',
-    "colons": lambda size: b'"' + b":" * size + b'"',
-    "escapes": lambda size: b'":' + b"\\n" * (size // 2) + b'"',
-    "escaped quotes": lambda size: b'":' + b'\\"' * (size // 2) + b'"',
-    "escaped backslashes": lambda size: b'":' + b"\\\\" * (size // 2) + b'"',
-    "open texts": lambda size: b'"\\' * (size // 2),
-    "unicode escapes": lambda size: b'"' + b"\\u00e9" * (size // 6) + b'"',
-    "an unpaired surrogate at the end": lambda size: b'["' + b"a" * size + b'\\ud800"]',
-    "wrong bytes": lambda size: b'"' + b"\xff" * size,
-    "one long integer": lambda size: b"1" * size,
-    "many long integers": lambda size: b"[" + (b"9" * 4300 + b",") * (size // 4301) + b"1]",
-    "one long fraction": lambda size: b"0." + b"1" * size,
-    "many digits before a point": lambda size: b"1" * size + b".5",
-    "zeros, and an exponent that takes them back": lambda size: b"0." + b"0" * size + b"1e%d" % size,
-    "exponents at the end of the range": lambda size: b"[" + b"1e308," * (size // 6) + b"1]",
-    "white space": lambda size: b" " * size + b"1",
-}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -265,11 +230,7 @@ documents = st.recursive(
     words | st.sampled_from([b"1", b"-0", b"1.50", b"null", b"true"]),
     lambda inner: (
         joined(inner, b"[", b"]")
-        | joined(
-            st.tuples(spaces, words, spaces, inner, spaces).map(lambda t: t[0] + t[1] + t[2] + b":" + t[3] + t[4]),
-            b"{",
-            b"}",
-        )
+        | joined(st.tuples(spaces, words, spaces, st.just(b":"), inner, spaces).map(b"".join), b"{", b"}")
     ),
     max_leaves=12,
 )
@@ -280,21 +241,8 @@ def test_double_keys_are_found_exactly(body):
     assert reads(body) == slow_reads(body)
 
 
-tokens = st.sampled_from(
-    [b"{", b"}", b"[", b"]", b":", b",", b'"', b'"a"', b"\\", b"\\u", b"d800", b"dc00", b"0", b"1", b"-", b".", b"e1"]
-    + [
-        b"true",
-        b"null",
-        b"NaN",
-        b" ",
-        b"\n",
-        b"\x00",
-        b"\x7f",
-        b"\xc3\xa9",
-        b"\xff",
-        b"\xef\xbb\xbf",
-        b'"\\ud83d\\ude00"',
-    ]
+tokens = st.sampled_from([*b'{}[]:,"\\01-. \n\x00\x7f\xff']).map(lambda code: bytes([code])) | st.sampled_from(
+    [b'"a"', b"\\ud800", b"\\udc00", b"e1", b"true", b"null", b"NaN", b"\xc3\xa9", b"\xef\xbb\xbf", b'"\\ud83d\\ude00"']
 )
 
 
@@ -430,131 +378,3 @@ def test_what_json_cannot_say_is_refused(value, wrap):
 
     with pytest.raises(UnwritableValue):
         dump_pretty(wrap(value))
-
-
-@pytest.mark.parametrize(
-    ("header", "essence", "charset", "is_json"),
-    [
-        ("application/json", "application/json", "", True),
-        ("Application/JSON; Charset=UTF-8", "application/json", "utf-8", True),
-        (" application/json ;", "application/json", "", True),
-        ("application/json; ;x;charset=utf-8", "application/json", "utf-8", True),  # what a careless sender leaves
-        ('application/vnd.api+json;charset="utf-8"', "application/vnd.api+json", "utf-8", True),
-        ("application/problem+json", "application/problem+json", "", True),
-        ("text/json", "text/json", "", True),
-        ("application/jsonp", "application/jsonp", "", False),
-        ("application/json-seq", "application/json-seq", "", False),
-        ("text/plain; charset=iso-8859-1", "text/plain", "iso-8859-1", False),
-        ("text/plain; charset = utf-8", "text/plain", "utf-8", False),
-        ("text/plain; charset='utf-8'", "text/plain", "utf-8", False),
-        ('text/plain; x="charset=a;charset=b"; charset=c', "text/plain", "c", False),  # a quoted one is no parameter
-        ('multipart/form-data; boundary="a;charset=x"', "multipart/form-data", "", False),
-        ("text/plain; charset=a; charset=b", "text/plain", "a", False),  # the first counts
-        ("text/plain; charset=", "text/plain", "", False),
-        # unreadable, as if it were not there
-        ("", "", "", False),
-        ("json", "", "", False),
-        ("/json", "", "", False),
-        ("application/", "", "", False),
-        ("a/b/c", "", "", False),
-        ("application/json, text/html", "", "", False),
-        ("application/json charset=utf-8", "", "", False),
-        ("appl\u0130cation/json", "", "", False),
-    ],
-)
-def test_content_types_are_read_tolerantly(header, essence, charset, is_json):
-    found = media_type(header)
-
-    assert found == MediaType(essence, charset)
-    assert found.is_json is is_json
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        "a" * MEBIBYTE,
-        "a/b" + ";" * MEBIBYTE,
-        "a/b" + " " * MEBIBYTE + "x",
-        'a/b;x="' + "\\a" * (MEBIBYTE // 2),
-        "a/b;x=" + '"a' * (MEBIBYTE // 2),
-        "a/b" + ';x="' * (MEBIBYTE // 4),
-    ],
-    ids=lambda header: header[:8],
-)
-def test_no_content_type_is_slow(header):
-    start = time.thread_time()
-
-    media_type(header)
-
-    assert time.thread_time() - start < SECONDS
-
-
-@pytest.mark.parametrize(
-    ("body", "content_type", "value"),
-    [
-        (b"", "application/json", None),
-        (b"", "", None),
-        (b'{"a":1.10}', "application/json", {"a": Decimal("1.10")}),
-        (b"null", "application/json", None),
-        (b'"text"', "application/hal+json; charset=utf-8", "text"),
-        # it says JSON, and is not: the text that it is
-        (b"{bad", "application/json", "{bad"),
-        (b'{"a":1,"a":2}', "application/json", '{"a":1,"a":2}'),
-        (b" ", "application/json", " "),
-        # it is JSON, and does not say so
-        (b"1.0", "text/plain", "1.0"),
-        (b"{}", "", "{}"),
-        # texts
-        ("é".encode(), "text/plain", "é"),
-        ("é".encode("latin-1"), "text/plain; charset=ISO-8859-1", "é"),
-        ("€".encode("cp1252"), 'text/html; charset="windows-1252"', "€"),
-        ("é".encode("utf-16"), "text/xml; charset=utf-16", "é"),
-        ("日本".encode("shift_jis"), "text/plain; charset=Shift_JIS", "日本"),
-        ("é".encode(), "text/plain; charset=us-ascii", "é"),  # not what it says, but UTF-8
-        (b"ok", "text/plain; charset=klingon", "ok"),
-        (b"a\0b", "application/octet-stream", "a\0b"),
-        # Python's codecs that are no charsets, that raise other errors, or that make surrogates out of ASCII
-        (b"xn--", "text/plain; charset=idna", "xn--"),
-        (b"a-99999", "text/plain; charset=punycode", "a-99999"),
-        (b"\\d", "text/plain; charset=unicode_escape", "\\d"),
-        (b"ok", "text/plain; charset=undefined", "ok"),
-        (b"+2AA-", "text/plain; charset=utf-7", "+2AA-"),
-        (b"6f6b", "text/plain; charset=hex", "6f6b"),
-        (b"ok", "text/plain; charset=a\0b", "ok"),
-        (b"ok", "text/plain; charset=\ud800", "ok"),
-    ],
-)
-def test_a_reply_is_a_json_value_or_a_text(body, content_type, value):
-    assert exact(formats.reply_value(body, content_type)[0]) == exact(value)
-    assert formats.reply_value(body, content_type)[1] == ""
-
-
-@pytest.mark.parametrize(
-    ("body", "content_type"),
-    [
-        (b"\x89PNG\r\n\x1a\n", "image/png"),
-        (b"caf\xe9", "text/plain"),  # Latin-1 that does not say so
-        (b"\xff", "application/json"),
-        (b"\xe9", "text/plain; charset=us-ascii"),
-        (b"a\x00\x00\xd8", "text/plain; charset=utf-16le"),  # half a character
-    ],
-)
-def test_a_reply_of_other_bytes_is_base64(body, content_type):
-    value, encoding = formats.reply_value(body, content_type)
-
-    assert encoding == "base64"
-    assert base64.b64decode(value, validate=True) == body
-
-
-@given(st.binary(), st.text() | st.text("charset=;\"'\\ utf-8/").map("text/plain; charset={}".format))
-def test_every_reply_can_be_told(body, content_type):
-    value, encoding = formats.reply_value(body, content_type)
-
-    assert encoding in ("", "base64")
-    assert parse(dump({"body": value})) == {"body": value}
-
-
-def test_the_charsets_of_replies_are_known_to_python():
-    unknown = [name for name in formats._CHARSETS if not codecs.lookup(name).name]
-
-    assert unknown == []

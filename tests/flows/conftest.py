@@ -16,9 +16,9 @@ import pytest
 import requests
 
 from tests.destination import Destination
+from tests.services import POSTGRESQL, need
 
 ROOT = Path(__file__).resolve().parents[2]
-POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgres://postgres@127.0.0.1:5432/postgres")
 START_SECONDS = 60
 STOP_SECONDS = 20
 KEY = "shop-key-of-the-tests"
@@ -120,12 +120,7 @@ class Platform:
 
 def postgresql_database() -> Iterator[str]:
     """A new database, dropped afterwards."""
-    try:
-        server = psycopg.connect(POSTGRESQL, autocommit=True, connect_timeout=3)
-    except psycopg.OperationalError as error:
-        if os.environ.get("REQUIRE_SERVICES"):
-            raise
-        pytest.skip(f"PostgreSQL does not answer at TEST_POSTGRESQL_URL: {error}")
+    server = psycopg.connect(need(POSTGRESQL, "TEST_POSTGRESQL_URL"), autocommit=True, connect_timeout=3)
     name = f"flows_{uuid.uuid4().hex[:12]}"
     with server:
         server.execute(f'CREATE DATABASE "{name}"')

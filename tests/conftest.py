@@ -1,0 +1,24 @@
+"""What all tests share."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+
+from connectors.catalogue import catalogue
+from messages import rejections
+
+
+@pytest.fixture(autouse=True)
+def forgetful_process() -> Iterator[None]:
+    """What a process keeps between requests is gone between tests, as their databases are."""
+    catalogue.clear()
+    rejections.budget = rejections.Budget(rejections.PER_MINUTE)
+    yield
+    catalogue.clear()
+
+
+def pytest_unconfigure() -> None:
+    if settings.configured:
+        shutil.rmtree(settings.DATA_DIR, ignore_errors=True)
