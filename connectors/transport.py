@@ -283,7 +283,6 @@ class _Call:
             self._sock, self.reused, self.connected = sock, reused, True
             if self.expired or self.remaining() <= 0:
                 raise TimeoutError
-        sock.settimeout(max(self.remaining(), 0.001))  # for the whole body: sendall does not start anew at each piece
         self.sent_at = time.monotonic()
 
     def went_stale(self) -> bool:
@@ -413,6 +412,7 @@ class _Watched:
 
     response_class = _Response
     sock: Any
+    timeout: Any
     used: bool = False
     kept_since: float = 0.0
 
@@ -431,6 +431,7 @@ class _Watched:
             self.connect()
         if _current.call is not None:
             _current.call.use(self.sock, reused=self.used)
+            self.timeout = max(_current.call.remaining(), 0.001)  # to send it all; until here it was that of connecting
         self.used = True
         super().request(*args, **kwargs)  # type: ignore[misc]
 

