@@ -15,6 +15,7 @@
 A bool is not a number, and what is not finite or beyond a double's range (RFC 8259, section 6) is refused everywhere.
 """
 
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -27,14 +28,14 @@ MAX_DIGITS: Final = 4300
 """Digits of a number that is read from text: Python's own limit for integers."""
 
 MAX_EXPONENT: Final = 308
-"""Decimal exponent of a number with a fraction or exponent: the largest that receivers can read as a double."""
+"""Decimal exponent of the largest double. A number with a fraction or exponent must be one that receivers can read."""
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?\Z")
 _INTEGER = re.compile(r"[+-]?[0-9]+\Z")
 _MOMENT = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]"
-    r"(?P<time>[0-9]{2}:[0-9]{2})(?P<second>:[0-9]{2})?(?P<fraction>[.,][0-9]+)?"
-    r" ?(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?\Z"
+    r"(?P<time>(?:[01][0-9]|2[0-3]):[0-9]{2})(?P<second>:[0-9]{2})?(?P<fraction>[.,][0-9]+)?"  # newer Pythons take 24
+    r" ?(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-5][0-9])?)?\Z"  # and all of them take +01:75
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRUE = frozenset({"true", "yes", "1"})
@@ -88,7 +89,7 @@ def to_number(value: Any) -> int | Decimal | float:
 
 def to_decimal(value: Any) -> Decimal:
     number = to_number(value)
-    return number if isinstance(number, Decimal) else Decimal(repr(number))
+    return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
 
 
 def to_integer(value: Any) -> int:
@@ -111,9 +112,10 @@ def to_boolean(value: Any) -> bool:
         if text in _FALSE:
             return False
     elif isinstance(value, int | Decimal | float):
-        if value == 1:
+        number = to_number(value)  # a signalling NaN cannot even be compared
+        if number == 1:
             return True
-        if value == 0:
+        if number == 0:
             return False
     raise ConversionFailed(f"{shown(value)} is neither true nor false.")
 
@@ -173,7 +175,7 @@ def to_json(value: Any) -> Any:
 def _in_range(number: Decimal) -> Decimal:
     if not number.is_finite():
         raise ConversionFailed("The number is not finite.")
-    if number.adjusted() > MAX_EXPONENT:
+    if number.adjusted() >= MAX_EXPONENT and math.isinf(float(number)):
         raise ConversionFailed("The number is too large.")
     return number
 

@@ -180,11 +180,15 @@ def _count_colons(body: bytes) -> int:
     """Number of colons outside strings, in a text that is JSON.
 
     Without escaped backslashes and then without escaped quotes, quotes only begin and end strings, so that every second
-    piece is outside. A third of the cost of a regular expression, and as exact.
+    piece is outside. There each colon follows a string of its own: stripped of other signs, a piece is one colon or
+    nothing. Half the cost of a regular expression, and as exact.
     """
-    if b"\\" in body:
+    if b'\\"' in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return b"".join(body.split(b'"')[::2]).count(b":")
+    return body.translate(None, _NEITHER_QUOTE_NOR_COLON).split(b'"')[::2].count(b":")
+
+
+_NEITHER_QUOTE_NOR_COLON = bytes(byte for byte in range(256) if byte not in b'":')
 
 
 def _count_keys(value: Any) -> int:

@@ -47,7 +47,9 @@ class Walk:
         if len(errors) >= MAX_ITEMS_NAMED:
             self.unnamed[leaf] = self.unnamed.get(leaf, 0) + 1
             return
-        source = numbered_text(leaf.source, self.numbers) if leaf.source else leaf.row.source
+        # the `[]` that stands for an expression's list is ours, nobody wrote it
+        is_path = leaf.source and not leaf.row.source.startswith("=")
+        source = numbered_text(leaf.source, self.numbers) if is_path else leaf.row.source
         errors.append(FieldError(numbered_text(leaf.target, self.numbers), source, message))
 
     def _leaf(self, leaf: Leaf) -> Any:
@@ -93,6 +95,8 @@ class Walk:
     def _source(self, iteration: Iteration) -> Any:
         """The list, or the value that repeats, or MISSING, or _FAILED; errors are recorded."""
         parent = self.slots[iteration.parent]
+        if parent is _FAILED:
+            return _FAILED
         if isinstance(parent, ExpressionFailed):
             for leaf in iteration.leaves:
                 self.fail(leaf, str(parent))

@@ -85,7 +85,7 @@ class Pump:
         self._claims = claims
         self._owner = owner_name()
         self._hands: dict[int, Hand] = {}
-        self._inbox: queue.SimpleQueue[Delivered | Hand] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Delivered | Hand | None] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="delivery")
         self._unrecorded: list[Finished] = []
         self._next_renew = time.monotonic() + lease_seconds / 3
@@ -116,9 +116,13 @@ class Pump:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def serve(self) -> None:
-        """For ever: works the lanes that `take` hands over."""
-        while True:
-            self._guarded(lambda: self._step(RECORD_RETRY_SECONDS if self._unrecorded else self._lease_seconds / 3))
+        """Until `stop`: works the lanes that `take` hands over."""
+        try:
+            while not self._stopping or self._hands:
+                self._guarded(lambda: self._step(RECORD_RETRY_SECONDS if self._unrecorded else self._lease_seconds / 3))
+        finally:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            connection.close()
 
     def _guarded(self, step: Callable[[], Any]) -> Any:
         """A database that is away is waited for: outcomes are kept, and recorded if the lease still holds then."""
@@ -141,6 +145,7 @@ class Pump:
     def stop(self) -> None:
         """No new claims; what is in hand is finished, the rest released."""
         self._stopping = True
+        self._inbox.put(None)  # wakes the database thread
 
     def _claim(self) -> bool:
         if not lanes.any_due():
@@ -215,7 +220,9 @@ class Pump:
         except queue.Empty:
             return
 
-    def _took(self, entry: "Delivered | Hand") -> None:
+    def _took(self, entry: "Delivered | Hand | None") -> None:
+        if entry is None:
+            return
         if isinstance(entry, Hand):
             self._hands[entry.claim.lane_id] = entry
             return
@@ -306,13 +313,23 @@ class WebPump:
         self._lock = threading.Lock()
         self._pid = 0
         self._pump: Pump | None = None
+        self._thread: threading.Thread | None = None
 
     def get(self) -> Pump:
         with self._lock:
             if self._pump is None or self._pid != os.getpid():
                 self._pump, self._pid = self._make(), os.getpid()
-                threading.Thread(target=self._pump.serve, name="web-pump", daemon=True).start()
+                self._thread = threading.Thread(target=self._pump.serve, name="web-pump", daemon=True)
+                self._thread.start()
             return self._pump
+
+    def close(self, *, seconds: float) -> None:
+        """Lets it finish what is in hand and ends its thread; the next request starts a new one."""
+        with self._lock:
+            if self._pump is not None and self._thread is not None and self._pid == os.getpid():
+                self._pump.stop()
+                self._thread.join(seconds)
+            self._pump = None
 
 
 web_pump = WebPump(lambda: Pump(threads=settings.WEB_THREADS, claims=False))

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from connectors.catalogue import catalogue
 from messages import rejections
+from messages.pump import web_pump
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +17,7 @@ def forgetful_process() -> Iterator[None]:
     catalogue.clear()
     rejections.budget = rejections.Budget(rejections.PER_MINUTE)
     yield
+    web_pump.close(seconds=10)
     catalogue.clear()
 
 

@@ -11,7 +11,7 @@ REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
 
 
 def need(url: str, variable: str) -> str:
-    """`url` if somebody answers there; otherwise the test is skipped and says why, or fails if REQUIRE_SERVICES is set."""
+    """`url` if somebody answers there; otherwise the test is skipped, or fails if REQUIRE_SERVICES is set."""
     parts = urlsplit(url)
     try:
         socket.create_connection((parts.hostname or "", parts.port or 0), 3).close()

@@ -39,7 +39,8 @@ lookup_tables: [{slug: codes, entries: {Norway: NO}}]
 mappings:
   - {slug: order, fields: [{target: no, source: id}, {target: price, source: price, type: decimal, default: 19.90}]}
 routes:
-  - {slug: orders, source: shop, endpoint: erp-orders, patterns: [async, sync], mapping: order, search_keys: {order: id}}
+  - {slug: orders, source: shop, endpoint: erp-orders, patterns: [async, sync], mapping: order,
+     search_keys: {order: id}}
 """
 
 
@@ -207,7 +208,8 @@ def add(client: Client, model: type, data: dict[str, Any]) -> Any:
 
 
 ROUTE = {
-    "slug": "orders", "enabled": "on", "patterns": "async", "reply": "document", "ordering": "route", "on_failure": "block",
+    "slug": "orders", "enabled": "on", "patterns": "async", "reply": "document", "ordering": "route",
+    "on_failure": "block",
     "max_attempts": 8, "first_delay_seconds": 5, "factor": 3, "max_delay_seconds": 3600, "sync_deadline_seconds": 8,
     "on_deadline": "timeout", "max_body_bytes": 1000, "retention_days": 30,
 }  # fmt: skip
@@ -294,10 +296,9 @@ def test_empty_secret_fields_keep_what_is_stored(configured: None) -> None:
     endpoint = Endpoint.objects.get()
     page = reverse("admin:connectors_endpoint_change", args=[endpoint.pk])
 
-    client.post(
-        page,
-        {"application": endpoint.application_id, "url": "https://new.example.com/", "method": "POST", "timeout_seconds": 5, "auth_scheme": "bearer"},
-    )  # fmt: skip
+    form = {"application": endpoint.application_id, "url": "https://new.example.com/", "auth_scheme": "bearer"}
+
+    client.post(page, {**form, "method": "POST", "timeout_seconds": 5})
 
     changed = Endpoint.objects.get()
     assert changed.url == "https://new.example.com/"

@@ -10,7 +10,12 @@ import pytest
 from tests.services import POSTGRESQL, need
 
 ROOT = Path(__file__).parents[1]
-SUITE = ["tests/messages", "tests/connectors/test_configuration.py", "tests/test_admin_pages.py", "tests/integration_platform/test_health.py"]
+SUITE = [
+    "tests/messages",
+    "tests/connectors/test_configuration.py",
+    "tests/test_admin_pages.py",
+    "tests/integration_platform/test_health.py",
+]
 
 
 @pytest.mark.postgresql

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import yaml
@@ -66,11 +66,21 @@ def _set_up_scalars() -> None:
     for tag, pattern, first in patterns:
         Loader.add_implicit_resolver(tag, pattern, first)
         Dumper.add_implicit_resolver(tag, pattern, first)
-    Loader.add_constructor(decimal, lambda loader, node: Decimal(str(node.value)))
+    # nothing else has a constructor: dates, sets and binaries of YAML are faults, since JSON has no such values
+    kept = (null, boolean, "tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", None)
+    Loader.yaml_constructors = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in kept}
+    Loader.add_constructor(decimal, _construct_decimal)
     Loader.add_constructor(integer, lambda loader, node: int(str(node.value)))
     Loader.add_constructor("tag:yaml.org,2002:map", Loader.construct_mapping)
     Dumper.add_representer(Decimal, lambda dumper, value: dumper.represent_scalar(decimal, str(value)))
     Dumper.add_representer(str, _represent_text)
+
+
+def _construct_decimal(loader: Any, node: Any) -> Decimal:
+    try:
+        return Decimal(str(node.value))
+    except InvalidOperation:
+        raise yaml.constructor.ConstructorError(None, None, "the number is out of range", node.start_mark) from None
 
 
 def _represent_text(dumper: Any, value: str) -> Any:

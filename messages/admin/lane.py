@@ -65,8 +65,8 @@ class LaneAdmin(ReadOnly, ModelAdmin):
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Lane]:
-        return super().get_queryset(request).annotate(
-            waiting_found=F("last_position") - F("done_position"), read_at=Now()
+        return (
+            super().get_queryset(request).annotate(waiting_found=F("last_position") - F("done_position"), read_at=Now())
         )
 
     @display(

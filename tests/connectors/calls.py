@@ -47,6 +47,7 @@ def server_by_hand(serve: Callable[[socket.socket], None]) -> Iterator[str]:
             with contextlib.suppress(OSError):
                 connection, _ = listener.accept()
                 with connection:
+                    connection.settimeout(2)
                     serve(connection)
 
         thread = threading.Thread(target=run, daemon=True)

@@ -254,8 +254,9 @@ def test_all_faults_are_named_at_once() -> None:
         "version: 1\nversion: 1",  # a key twice
         "",  # nothing
         "version: 1\n? [a, b]\n: 1",  # a key that is no text
-        "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
-        "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]",
+        "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 8)),  # a bomb
+        "version: 1e99999999999999999999",  # a number that is none
+        "version: !!timestamp 2026-01-01",  # a value that JSON does not have
         "version: !!python/object/apply:os.system [ls]",  # a tag that would run something
     ],
 )

@@ -53,7 +53,6 @@ def test_endless_interim_answers_end_at_the_deadline(transport):
 
     with server_by_hand(continue_for_ever) as address:
         error, seconds = failure(transport, post(f"http://{address}/", deadline=DEADLINE))
-        print("XXX", error, seconds, error.__context__, error.__context__.__context__)
 
     assert (error.kind, error.sent) == (Kind.TIMEOUT, True)
     assert DEADLINE - 0.05 <= seconds < DEADLINE + TOLERANCE

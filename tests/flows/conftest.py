@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from tests.destination import Destination
+from tests.processes import environment_of_a_user
 from tests.services import POSTGRESQL, need
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,7 @@ class Platform:
         self.base = f"http://127.0.0.1:{self.port}"
         self.folder = folder
         self.environment = {
-            **{name: value for name, value in os.environ.items() if name not in ("DEBUG", "DJANGO_SETTINGS_MODULE")},
+            **environment_of_a_user(),
             "DATA_DIR": str(folder / "data"),
             "DATABASE_URL": database_url,
             "SECRET_KEY": "the-flows-only-key-" + uuid.uuid4().hex,
@@ -77,8 +78,13 @@ class Platform:
         with (self.folder / "log.txt").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                cwd=ROOT, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         self.processes.append(process)
 
     def is_ready(self) -> bool:

@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +6,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from integration_platform import environment
+from tests.processes import environment_of_a_user
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
     ],
 )
 def test_bad_value_stops_the_start_and_names_its_variable(name: str, value: str, tmp_path: Path) -> None:
-    given = {**os.environ, "DEBUG": "1", "DATA_DIR": str(tmp_path), name: value}
+    given = {**environment_of_a_user(), "DEBUG": "1", "DATA_DIR": str(tmp_path), name: value}
 
     done = subprocess.run(
         [sys.executable, "manage.py", "check"], cwd=ROOT, env=given, capture_output=True, text=True, check=False
@@ -38,12 +38,11 @@ def test_bad_value_stops_the_start_and_names_its_variable(name: str, value: str,
 
 
 def test_secret_key_is_required_in_production(tmp_path: Path) -> None:
-    kept = {key: value for key, value in os.environ.items() if key not in ("SECRET_KEY", "DEBUG")}
+    given = {**environment_of_a_user(), "DATA_DIR": str(tmp_path)}
 
     done = subprocess.run(
-        [sys.executable, "manage.py", "worker"],
-        cwd=ROOT, env={**kept, "DATA_DIR": str(tmp_path)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "manage.py", "worker"], cwd=ROOT, env=given, capture_output=True, text=True, check=False
+    )
 
     assert done.returncode != 0
     assert "SECRET_KEY" in done.stderr

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.processes import environment_of_a_user
+
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
@@ -27,8 +29,7 @@ class Started:
             self.port = probe.getsockname()[1]
         self.base = f"http://127.0.0.1:{self.port}"
         self.output = folder / "output.txt"
-        left_out = ("DEBUG", "DATABASE_URL", "SECRET_KEY", "ENCRYPTION_KEYS", "DJANGO_SUPERUSER_PASSWORD")
-        self.environment = {name: value for name, value in os.environ.items() if name not in left_out}
+        self.environment = environment_of_a_user()
         self.environment["DATA_DIR"] = str(folder / "data")
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(

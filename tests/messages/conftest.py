@@ -64,7 +64,9 @@ def destination() -> Iterator[Destination]:
         yield server
 
 
-def push(plan: RoutePlan, lane: str = "A", *, pattern: str = "async", key: str | None = None, **options: Any) -> Accepted:
+def push(
+    plan: RoutePlan, lane: str = "A", *, pattern: str = "async", key: str | None = None, **options: Any
+) -> Accepted:
     body = b'{"lane":"%s","number":%d}' % (lane.encode(), next(numbers))
     return intake.accept(plan, Incoming(pattern, body, "application/json", {}, key), **options)
 

@@ -137,7 +137,9 @@ def test_concurrent_repeats_make_one_message() -> None:
 
 
 def test_search_keys_are_what_is_there() -> None:
-    plan = configure_route(search_keys={"order": "id", "sku": "lines[].sku", "mail": "customer.mail", "bad": "=$number(x)"})
+    plan = configure_route(
+        search_keys={"order": "id", "sku": "lines[].sku", "mail": "customer.mail", "bad": "=$number(x)"}
+    )
 
     take(plan, b'{"id":4711,"lines":[{"sku":"a"},{"sku":"b"},{"sku":"a"}],"x":"no number"}')
 

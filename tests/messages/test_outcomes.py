@@ -1,8 +1,7 @@
 import pytest
-
-from connectors.retries import RetryPolicy
 from django.utils import timezone
 
+from connectors.retries import RetryPolicy
 from messages.choices import OutcomeKind, Status
 from messages.outcomes import Outcome, Policy, Verdict, judge
 

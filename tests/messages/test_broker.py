@@ -1,0 +1,46 @@
+import pytest
+from django_q.conf import Conf
+from django_q.signing import SignedPackage
+
+from connectors.catalogue import RoutePlan
+from messages.broker import DatabaseTaskBroker, LaneBroker
+from tests.messages.conftest import claim, push
+
+
+@pytest.fixture(autouse=True)
+def without_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Conf, "POLL", 0)
+
+
+def functions(broker: LaneBroker | DatabaseTaskBroker) -> list[str]:
+    return [SignedPackage.loads(task)["func"] for _, task in broker.dequeue()]
+
+
+def test_due_lane_is_a_task(plan: RoutePlan) -> None:
+    broker = LaneBroker("lanes")
+    functions(broker)  # the first look brings a sign of life
+    push(plan)
+
+    assert functions(broker) == ["messages.pump.pump"]
+
+
+def test_lane_in_hand_is_none(plan: RoutePlan) -> None:
+    broker = LaneBroker("lanes")
+    functions(broker)
+    push(plan)
+    claim(plan)
+
+    assert functions(broker) == []
+
+
+def test_idle_look_is_one_query(plan: RoutePlan, django_assert_num_queries: pytest.Function) -> None:
+    broker = LaneBroker("lanes")
+    functions(broker)
+
+    with django_assert_num_queries(1):  # type: ignore[operator]
+        functions(broker)
+
+
+@pytest.mark.parametrize("broker", [LaneBroker, DatabaseTaskBroker])
+def test_idle_cluster_shows_that_it_is_alive(db: None, broker: type[LaneBroker]) -> None:
+    assert functions(broker("any")) == ["messages.tasks.show_life"]

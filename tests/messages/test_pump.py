@@ -1,0 +1,219 @@
+import threading
+import time
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from messages import delivery, lanes
+from messages.choices import Hold, Status
+from messages.models import Attempt, Lane, Message, Result
+from messages.pump import QUANTUM_MESSAGES, Pump
+from tests.destination import Answer, Destination, Received
+from tests.messages.conftest import configure_route, push
+
+pytestmark = pytest.mark.django_db(transaction=True)
+QUICK = {"max_attempts": 3, "first_delay_seconds": 0.05, "factor": 1}
+
+
+def work(budget: float = 10.0, linger: float = 0.3, **options: Any) -> int:
+    return Pump(threads=8, **options).run(budget_seconds=budget, linger_seconds=linger)
+
+
+def numbers(requests: list[Received], lane: str) -> list[int]:
+    return [request.json()["number"] for request in requests if request.json()["lane"] == lane]
+
+
+def test_messages_of_each_lane_arrive_one_at_a_time_in_order(destination: Destination) -> None:
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    for _ in range(QUANTUM_MESSAGES + 5):
+        for name in "ABC":
+            push(plan, name)
+
+    done = work()
+
+    requests = destination.received("/orders")
+    assert done == len(requests) == 3 * (QUANTUM_MESSAGES + 5)
+    for name in "ABC":
+        assert numbers(requests, name) == sorted(numbers(requests, name))
+    assert not Message.objects.open().exists()
+    assert not Lane.objects.exclude(due_at=None, lease_until=None).exists()
+
+
+def test_lanes_are_worked_side_by_side(destination: Destination) -> None:
+    destination.answers("/orders", Answer(200, delay_seconds=0.3))
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    for number in range(6):
+        push(plan, f"L{number}")
+
+    work(linger=0.01)
+
+    assert max(request.in_flight for request in destination.received("/orders")) >= 4
+
+
+def test_failing_head_is_tried_again_before_what_is_behind_it(destination: Destination) -> None:
+    plan = configure_route(destination.url("/orders"), ordering_key="lane", retry=QUICK)
+    first = push(plan).message
+    push(plan)
+    destination.answers("/orders", Answer(503), Answer(429), Answer(201))
+
+    work()
+
+    arrived = [request.json()["number"] for request in destination.received("/orders")]
+    assert arrived == [arrived[0]] * 3 + [arrived[3]]
+    first.refresh_from_db()
+    assert (first.status, first.attempts) == (Status.SUCCEEDED, 3)
+    assert len({request.header("Idempotency-Key") for request in destination.received("/orders")[:3]}) == 1
+
+
+def test_retry_after_is_waited_for(destination: Destination) -> None:
+    plan = configure_route(destination.url("/orders"), retry={**QUICK, "max_delay_seconds": 60})
+    push(plan)
+    destination.answers("/orders", Answer(503, headers={"Retry-After": "30"}))
+
+    work()
+
+    assert (Lane.objects.get().due_at - timezone.now()).total_seconds() > 20
+
+
+def test_attempts_show_what_was_sent_and_what_came_back(destination: Destination) -> None:
+    plan = configure_route(destination.url("/orders"), on_failure="skip")
+    push(plan)
+    destination.answers("/orders", Answer(404, {"error": "unknown"}, headers={"Set-Cookie": "session=secret"}))
+
+    work()
+
+    attempt = Attempt.objects.get()
+    assert (attempt.status_code, attempt.method, attempt.url) == (404, "POST", destination.url("/orders"))
+    assert bytes(attempt.response_body or b"") == b'{"error": "unknown"}'
+    assert ["Set-Cookie", "[redacted]"] in attempt.response_headers
+    assert Result.objects.get().error["type"] == "/problems/destination-refused"
+
+
+def test_dead_head_leaves_the_rest_of_its_lane_queued(destination: Destination) -> None:
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    push(plan)
+    push(plan)
+    destination.answers("/orders", Answer(422))
+
+    work()
+
+    assert sorted(Message.objects.values_list("status", flat=True)) == [Status.DEAD, Status.QUEUED]
+    assert Lane.objects.get().hold == Hold.BLOCKED
+    assert len(destination.requests) == 1
+
+
+def test_unforeseen_error_of_an_attempt_is_an_outcome(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = configure_route(destination.url("/orders"), retry={"max_attempts": 1})
+    push(plan)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(delivery, "attempt", broken)
+    work()
+
+    assert Message.objects.get().status == Status.DEAD
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_database_that_is_away_for_a_moment_costs_no_outcome(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = configure_route(destination.url("/orders"))
+    push(plan)
+    finish, failures = lanes.finish, iter([OperationalError("away"), OperationalError("away")])
+
+    def sometimes(*arguments: Any, **options: Any) -> None:
+        error = next(failures, None)
+        if error is not None:
+            raise error
+        finish(*arguments, **options)
+
+    monkeypatch.setattr(lanes, "finish", sometimes)
+    work()
+
+    assert Message.objects.get().status == Status.SUCCEEDED
+    assert len(destination.requests) == 1
+
+
+def test_outcome_that_cannot_be_recorded_does_not_take_others_along(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination.answers("/orders", Answer(200, delay_seconds=0.1))
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    bad = push(plan, "bad").message
+    good = push(plan, "good").message
+    finish = lanes.finish
+
+    def picky(finished: list[lanes.Finished], **options: Any) -> None:
+        if any(entry.work.message_id == bad.pk for entry in finished):
+            raise ValueError("unwritable")
+        finish(finished, **options)
+
+    monkeypatch.setattr(lanes, "finish", picky)
+    work(linger=0.05)
+
+    good.refresh_from_db()
+    bad.refresh_from_db()
+    assert (good.status, bad.status) == (Status.SUCCEEDED, Status.QUEUED)
+
+
+def test_worker_whose_lease_is_nearly_over_does_not_send(destination: Destination) -> None:
+    plan = configure_route(destination.url("/orders"))
+    accepted = push(plan, pattern="sync", lease_seconds=30)
+    assert accepted.claim is not None
+    assert accepted.work is not None
+    accepted.claim.deadline = time.monotonic() + 1
+    pump = Pump(threads=1, claims=False)
+    waiter = pump.take(accepted.claim, accepted.work, plan)
+
+    pump._step(0.2)
+    pump._step(1)
+
+    assert waiter.cancelled()
+    assert destination.requests == []
+    assert Lane.objects.get().lease_until is None
+
+
+def test_stopped_pump_finishes_what_is_in_hand_and_releases_the_rest(destination: Destination) -> None:
+    started = threading.Event()
+
+    def slowly(_: Received) -> Answer:
+        started.set()
+        return Answer(200, delay_seconds=0.2)
+
+    destination.answers("/orders", slowly)
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    for _ in range(3):
+        push(plan)
+    pump = Pump(threads=2)
+
+    def run() -> None:
+        pump.run(budget_seconds=10, linger_seconds=0)
+        connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert started.wait(5)
+    pump.stop()
+    thread.join(5)
+
+    assert not thread.is_alive()
+    assert Lane.objects.get().lease_until is None
+    assert Lane.objects.get().done_position == len(destination.requests) == 1
+
+
+def test_busy_lane_lets_others_have_a_turn(destination: Destination, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    for _ in range(QUANTUM_MESSAGES * 3):
+        push(plan, "busy")
+    push(plan, "idle")
+
+    Pump(threads=1, max_lanes=1).run(budget_seconds=10, linger_seconds=0.1)
+
+    order = [request.json()["lane"] for request in destination.received("/orders")]
+    assert order.index("idle") <= QUANTUM_MESSAGES

@@ -1,0 +1,548 @@
+"""Sections 4, 5 and 8 of the contract, through Django's client; a pump in a thread stands for the worker."""
+
+import base64
+import ipaddress
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+
+from connectors.models import Route
+from messages import intake
+from messages.models import Lane, Message, Rejection
+from messages.pump import Pump
+from messages.tasks import purge
+from tests.destination import Answer, Destination
+from tests.messages.conftest import KEY, configure_route
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ORDERS = "/webhooks/orders"
+
+
+def post(path: str = ORDERS, body: Any = None, **headers: str) -> Any:
+    data = body if isinstance(body, bytes) else json.dumps({} if body is None else body)
+    named = {"X-API-Key": KEY, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return Client().post(path, data, content_type=named.pop("Content-Type", "application/json"), headers=named)
+
+
+def get(path: str, **headers: str) -> Any:
+    return Client().get(
+        path, headers={"X-API-Key": KEY, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    )
+
+
+def problem(answer: Any, status: int, slug: str) -> dict[str, Any]:
+    assert answer.status_code == status, answer.content
+    assert answer["Content-Type"] == "application/problem+json"
+    document: dict[str, Any] = answer.json()
+    assert document["type"] == f"/problems/{slug}"
+    assert document["status"] == status
+    assert document["title"]
+    assert document["detail"]
+    return document
+
+
+@pytest.fixture
+def worker() -> Iterator[None]:
+    """A pump that works what is due until the test ends."""
+    pump = Pump(threads=4)
+
+    def run() -> None:
+        pump.run(budget_seconds=60, linger_seconds=60)
+        connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield
+    pump.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_async_answer(destination: Destination) -> None:
+    configure_route(destination.url("/orders"))
+
+    answer = post(body={"id": 1})
+
+    document = answer.json()
+    assert answer.status_code == 202
+    assert set(document) == {"correlation_id", "route", "status", "result_url"}
+    assert (document["route"], document["status"]) == ("orders", "queued")
+    assert answer["Location"] == document["result_url"] == f"http://testserver/results/{document['correlation_id']}"
+    assert answer["Retry-After"] == "1"
+    assert answer["X-Correlation-ID"] == document["correlation_id"]
+    assert Message.objects.filter(correlation_id=document["correlation_id"]).exists()
+
+
+def test_sync_answer_is_the_result_document(destination: Destination) -> None:
+    destination.answers("/orders", Answer(201, b'{"total":19.90}', {"Content-Type": "application/json"}))
+    configure_route(destination.url("/orders"))
+
+    answer = post(f"{ORDERS}/sync")
+
+    document = answer.json()
+    assert answer.status_code == 200
+    assert list(document) == [
+        "correlation_id", "route", "pattern", "status", "received_at", "completed_at", "attempts", "response", "error",
+    ]  # fmt: skip
+    assert document["status"] == "succeeded"
+    assert document["attempts"] == 1
+    assert document["error"] is None
+    assert b'"body":{"total":19.90}' in answer.content
+    assert document["received_at"].endswith("Z")
+    assert get(f"/results/{document['correlation_id']}").json() == document
+
+
+def test_sync_message_waits_its_turn(destination: Destination, worker: None) -> None:
+    destination.answers("/orders", Answer(200, delay_seconds=0.2))
+    configure_route(destination.url("/orders"))
+    for number in range(3):
+        post(body={"n": number})
+
+    answer = post(f"{ORDERS}/sync", {"n": 3})
+
+    assert answer.status_code == 200
+    assert [request.json()["n"] for request in destination.received("/orders")] == [0, 1, 2, 3]
+
+
+def test_reply_body_gives_the_destinations_status_and_body(destination: Destination) -> None:
+    destination.answers("/orders", Answer(201, "<ok/>", {"Content-Type": "text/xml"}))
+    configure_route(destination.url("/orders"), reply="body")
+
+    answer = post(f"{ORDERS}/sync")
+
+    assert (answer.status_code, answer.content, answer["Content-Type"]) == (201, b"<ok/>", "text/xml")
+    assert answer["X-Correlation-ID"]
+
+
+def test_reply_mapping_makes_the_response(destination: Destination) -> None:
+    destination.answers("/orders", Answer(201, {"no": "INV-7"}, {"X-Kind": "invoice"}))
+    configure_route(
+        destination.url("/orders"),
+        reply_mapping_definition={
+            "slug": "reply", "expression": '{"invoice": body.no, "status": status_code, "kind": headers.`x-kind`}',
+        },
+        reply_mapping="reply",
+    )  # fmt: skip
+
+    answer = post(f"{ORDERS}/sync")
+
+    assert answer.json()["response"]["body"] == {"invoice": "INV-7", "status": 201, "kind": "invoice"}
+
+
+def test_reply_that_cannot_be_mapped_is_told_but_the_destination_has_confirmed(destination: Destination) -> None:
+    destination.answers("/orders", Answer(201, {"no": "x"}))
+    configure_route(
+        destination.url("/orders"),
+        reply_mapping_definition={
+            "slug": "reply",
+            "fields": [{"target": "no", "source": "body.no", "type": "integer"}],
+        },
+        reply_mapping="reply",
+    )
+
+    document = post(f"{ORDERS}/sync").json()
+
+    assert document["status"] == "succeeded"
+    assert document["response"]["body"] == {"no": "x"}
+    assert document["error"]["errors"][0]["target"] == "no"
+
+
+@pytest.mark.parametrize(
+    ("answer", "slug", "destination_status"),
+    [
+        (Answer(422, {"e": 1}), "destination-refused", 422),
+        (Answer(302, headers={"Location": "http://127.0.0.1/"}), "destination-refused", 302),
+        (Answer(500), "destination-failed", 500),
+        (Answer.nothing(), "destination-failed", None),
+    ],
+)
+def test_sync_failure_is_a_502_and_final(
+    destination: Destination, answer: Answer, slug: str, destination_status: int | None
+) -> None:
+    destination.answers("/orders", answer)
+    configure_route(destination.url("/orders"))
+
+    document = problem(post(f"{ORDERS}/sync"), 502, slug)
+
+    assert document["destination_status"] == destination_status
+    assert get(f"/results/{document['correlation_id']}").json()["status"] == "failed"
+    assert Lane.objects.get().depth == 0
+
+
+def test_private_address_that_is_not_allowed_is_a_clear_failure() -> None:
+    configure_route("http://169.254.169.254/latest")
+
+    document = problem(post(f"{ORDERS}/sync"), 502, "destination-failed")
+
+    assert "cloud metadata" in document["detail"]
+
+
+def test_mapping_failure_names_every_row() -> None:
+    rows = [{"target": "a", "source": "x", "required": True}, {"target": "b", "source": "y", "type": "integer"}]
+    configure_route(mapping_definition={"slug": "m", "fields": rows}, mapping="m")
+
+    document = problem(post(f"{ORDERS}/sync", {"y": "many"}), 422, "mapping-failed")
+
+    assert [error["target"] for error in document["errors"]] == ["a", "b"]
+    assert all(set(error) == {"target", "source", "message"} for error in document["errors"])
+    assert get(f"/results/{document['correlation_id']}").json()["status"] == "failed"
+
+
+def test_passed_deadline_is_a_504_and_the_message_goes_on(destination: Destination) -> None:
+    destination.answers("/orders", Answer(200, {"late": 1}, delay_seconds=0.6))
+    configure_route(destination.url("/orders"), sync_deadline_seconds=0.2)
+
+    answer = post(f"{ORDERS}/sync")
+    result = get(f"{answer['Location']}?wait=5").json()
+
+    document = problem(answer, 504, "deadline-passed")
+    assert answer["Location"].endswith(document["correlation_id"])
+    assert (result["status"], result["response"]["body"]) == ("succeeded", {"late": 1})
+
+
+def test_failure_after_a_504_is_final(destination: Destination) -> None:
+    destination.answers("/orders", Answer(503, delay_seconds=0.4))
+    configure_route(destination.url("/orders"), sync_deadline_seconds=0.1)
+
+    answer = post(f"{ORDERS}/sync")
+
+    assert get(f"{answer['Location']}?wait=5").json()["status"] == "failed"
+
+
+def test_accepting_route_answers_202_at_the_deadline_and_retries(destination: Destination, worker: None) -> None:
+    destination.answers("/orders", Answer(503, delay_seconds=0.4), Answer(200))
+    retry = {"max_attempts": 3, "first_delay_seconds": 0.1, "factor": 1}
+    configure_route(destination.url("/orders"), sync_deadline_seconds=0.1, on_deadline="accept", retry=retry)
+
+    answer = post(f"{ORDERS}/sync")
+
+    assert answer.status_code == 202
+    result = get(f"{answer['Location']}?wait=10").json()
+    assert (result["status"], result["attempts"]) == ("succeeded", 2)
+
+
+def test_prefer_wait_shortens_the_deadline(destination: Destination) -> None:
+    destination.answers("/orders", Answer(200, delay_seconds=1.5))
+    configure_route(destination.url("/orders"))
+
+    problem(post(f"{ORDERS}/sync", Prefer="wait=1"), 504, "deadline-passed")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "path", "prefer", "status"),
+    [
+        (["async", "sync"], ORDERS, "", 202),  # the default is the first
+        (["sync", "async"], ORDERS, "", 200),
+        (["sync", "async"], ORDERS, "respond-async", 202),
+        (["sync", "async"], ORDERS, 'foo="bar"; x=1, Respond-Async', 202),
+        (["sync"], ORDERS, "respond-async", 200),  # not allowed there: ignored
+        (["sync", "async"], f"{ORDERS}/async/", "", 202),  # a slash at the end
+        (["sync"], f"{ORDERS}/async", "", 404),
+        (["async"], f"{ORDERS}/sync", "", 404),
+    ],
+)
+def test_pattern_is_chosen(destination: Destination, patterns: list[str], path: str, prefer: str, status: int) -> None:
+    configure_route(destination.url("/orders"), patterns=patterns)
+
+    answer = post(path, Prefer=prefer)
+
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("path", ["/webhooks/nowhere", "/nowhere", "/results/nonsense", f"/results/{uuid.uuid4()}"])
+def test_unknown_address_is_a_404_problem(path: str) -> None:
+    configure_route()
+
+    problem(post(path) if path.startswith("/webhooks") else get(path), 404, "not-found")
+
+
+def test_disabled_route_is_a_404() -> None:
+    configure_route(enabled=False)
+
+    problem(post(), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X_API_Key": "wrong"},
+        {"X_API_Key": "strangers-key"},
+        {"X_API_Key": "", "Authorization": "Bearer wrong"},
+        {"X_API_Key": "", "Authorization": "Basic !!!"},
+        {"X_API_Key": "", "Authorization": "Basic " + base64.b64encode(b"shop:wrong").decode()},
+        {"X_API_Key": "", "Authorization": "Basic " + base64.b64encode(b"nocolon").decode()},
+        {"X_API_Key": ""},
+    ],
+)
+def test_wrong_credentials_are_a_401(headers: dict[str, str]) -> None:
+    configure_route()
+
+    answer = post(**headers)
+
+    problem(answer, 401, "authentication-failed")
+    assert "Basic" in answer["WWW-Authenticate"]
+    assert Rejection.objects.get().body is None
+
+
+@pytest.mark.parametrize(
+    "authorization", [f"Bearer {KEY}", f"bearer {KEY}", "Basic " + base64.b64encode(b"shop:pass:word").decode()]
+)
+def test_any_credential_of_the_application_is_enough(authorization: str) -> None:
+    configure_route()
+
+    assert post(X_API_Key="", Authorization=authorization).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "slug"),
+    [
+        (b"", {}, 400, "malformed-body"),
+        (b"{", {}, 400, "malformed-body"),
+        (b'{"a":1,"a":2}', {}, 400, "malformed-body"),
+        (b"[NaN]", {}, 400, "malformed-body"),
+        (b'"\xff"', {}, 400, "malformed-body"),
+        (b'{"a":"' + b"x" * 2000 + b'"}', {}, 413, "body-too-large"),
+        (b"a=1", {"Content_Type": "application/x-www-form-urlencoded"}, 415, "unsupported-media-type"),
+        (b"{}", {"Content_Type": "application/json; charset=iso-8859-1"}, 415, "unsupported-media-type"),
+        (b"{}", {"Content_Encoding": "gzip"}, 415, "unsupported-media-type"),
+        (b'{"n":"x"}', {}, 422, "invalid-payload"),
+        (b"{}", {"Idempotency_Key": '""'}, 400, "malformed-header"),
+        (b"{}", {"Idempotency_Key": "x" * 300}, 400, "malformed-header"),
+    ],
+)
+def test_refused_request_leaves_a_rejection_and_no_message(
+    body: bytes, headers: dict[str, str], status: int, slug: str
+) -> None:
+    configure_route(max_body_bytes=1000, schema={"properties": {"n": {"type": "integer"}}})
+
+    problem(post(body=body, **headers), status, slug)
+
+    rejection = Rejection.objects.get()
+    assert (rejection.reason, rejection.status_code, rejection.remote_address) == (slug, status, "127.0.0.1")
+    assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/vnd.shop+json", "APPLICATION/JSON; charset=UTF-8"])
+def test_json_under_any_of_its_names(kind: str) -> None:
+    configure_route()
+
+    assert post(Content_Type=kind).status_code == 202
+
+
+def test_idempotent_repeat_of_an_async_message() -> None:
+    configure_route()
+    first = post(body={"a": 1}, Idempotency_Key='"k-1"')
+
+    second = post(body={"a": 1}, Idempotency_Key="k-1")
+
+    assert second.status_code == 202
+    assert second["Idempotency-Replayed"] == "true"
+    assert second["X-Correlation-ID"] == first["X-Correlation-ID"]
+    assert "Idempotency-Replayed" not in first
+    problem(post(body={"a": 2}, Idempotency_Key="k-1"), 422, "idempotency-mismatch")
+
+
+def test_idempotent_repeat_of_a_sync_message(destination: Destination) -> None:
+    destination.answers("/orders", Answer(201, {"n": 1}), Answer(201, {"n": 2}))
+    configure_route(destination.url("/orders"))
+
+    first = post(f"{ORDERS}/sync", Idempotency_Key="k")
+    second = post(f"{ORDERS}/sync", Idempotency_Key="k")
+
+    assert second.json() == first.json()
+    assert second["Idempotency-Replayed"] == "true"
+    assert len(destination.requests) == 1
+
+
+def test_sync_repeat_of_a_message_in_progress_is_a_409() -> None:
+    configure_route()
+    post(Idempotency_Key="k")
+
+    answer = post(f"{ORDERS}/sync", Idempotency_Key="k")
+
+    problem(answer, 409, "in-progress")
+    assert answer["Retry-After"]
+
+
+def test_paused_route_accepts_async_and_refuses_sync() -> None:
+    configure_route()
+    route = Route.objects.get()
+    route.paused = True
+    route.save()
+
+    assert post().status_code == 202
+    answer = post(f"{ORDERS}/sync")
+    problem(answer, 503, "paused")
+    assert answer["Retry-After"]
+    assert Message.objects.count() == 1
+
+
+@pytest.mark.parametrize(("hold", "slug"), [("blocked", "lane-blocked"), ("paused", "paused")])
+def test_sync_call_on_a_lane_that_stands_still_is_a_503_at_once(hold: str, slug: str) -> None:
+    configure_route()
+    post()
+    Lane.objects.update(hold=hold)
+
+    problem(post(f"{ORDERS}/sync"), 503, slug)
+
+    assert post().status_code == 202
+    assert Message.objects.count() == 2
+
+
+def test_database_that_is_away_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure_route()
+
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("secret details")
+
+    monkeypatch.setattr(intake, "accept", away)
+    answer = post()
+
+    document = problem(answer, 503, "unavailable")
+    assert answer["Retry-After"]
+    assert "secret" not in json.dumps(document)
+
+
+def test_unforeseen_error_is_a_500_problem_without_details(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure_route()
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("secret details")
+
+    monkeypatch.setattr(intake, "accept", broken)
+    answer = Client(raise_request_exception=False).post(ORDERS, "{}", "application/json", headers={"X-API-Key": KEY})
+
+    assert "secret" not in json.dumps(problem(answer, 500, "internal-error"))
+
+
+def test_wrong_method_is_a_405_with_allow() -> None:
+    configure_route()
+
+    answer = get(ORDERS)
+
+    problem(answer, 405, "method-not-allowed")
+    assert "POST" in answer["Allow"]
+
+
+def test_open_result_says_when_to_ask_again() -> None:
+    configure_route()
+    url = post().json()["result_url"]
+
+    answer = get(url)
+
+    assert (answer.status_code, answer.json()["status"], answer["Retry-After"]) == (200, "queued", "1")
+    assert answer.json()["response"] is None
+
+
+def test_message_under_a_running_lease_is_processing(destination: Destination) -> None:
+    destination.answers("/orders", Answer(200, delay_seconds=0.6))
+    configure_route(destination.url("/orders"), sync_deadline_seconds=0.2)
+    url = post(f"{ORDERS}/sync")["Location"]
+
+    assert get(url).json()["status"] == "processing"
+    assert get(f"{url}?wait=5").json()["status"] == "succeeded"
+
+
+def test_etag_saves_the_body() -> None:
+    configure_route()
+    url = post().json()["result_url"]
+    first = get(url)
+
+    second = get(url, If_None_Match=first["ETag"])
+    other = get(url, If_None_Match='"another"')
+
+    assert (second.status_code, second.content, second["ETag"]) == (304, b"", first["ETag"])
+    assert other.status_code == 200
+
+
+def test_long_poll_returns_as_soon_as_the_message_is_final(destination: Destination, worker: None) -> None:
+    destination.answers("/orders", Answer(200, delay_seconds=0.3))
+    configure_route(destination.url("/orders"))
+
+    result = get(f"{post().json()['result_url']}?wait=30").json()
+
+    assert result["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("wait", ["soon", "-1", "1e9"])
+def test_wait_that_is_no_number_is_a_400(wait: str) -> None:
+    configure_route()
+
+    problem(get(f"{post().json()['result_url']}?wait={wait}"), 400, "malformed-request")
+
+
+def test_results_are_for_their_own_application() -> None:
+    configure_route()
+    url = post().json()["result_url"]
+
+    strange = get(url, X_API_Key="strangers-key")
+    unknown = get(f"/results/{uuid.uuid4()}")
+    nobody = Client().get(url)
+
+    assert problem(strange, 404, "not-found") == problem(unknown, 404, "not-found")
+    problem(nobody, 401, "authentication-failed")
+
+
+def test_removed_payload_is_gone(destination: Destination) -> None:
+    configure_route(destination.url("/orders"))
+    answer = post(f"{ORDERS}/sync", Idempotency_Key="k")
+    purge([Message.objects.get().pk])
+
+    problem(get(f"/results/{answer.json()['correlation_id']}"), 410, "gone")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "shown", "encoding"),
+    [
+        (b"plain text", "text/plain", "plain text", None),
+        (b"\xe4", "text/plain; charset=iso-8859-1", "ä", None),
+        (b"\x00\xff", "application/octet-stream", "AP8=", "base64"),
+        (b"{broken", "application/json", "{broken", None),
+        (b"", "application/json", None, None),
+    ],
+)
+def test_replies_of_any_kind_are_shown(
+    destination: Destination, body: bytes, kind: str, shown: Any, encoding: str | None
+) -> None:
+    destination.answers("/orders", Answer(200, body, {"Content-Type": kind}))
+    configure_route(destination.url("/orders"))
+
+    response = post(f"{ORDERS}/sync").json()["response"]
+
+    assert response["body"] == shown
+    assert response.get("body_encoding") == encoding
+
+
+def test_flood_of_refused_requests_keeps_few_rejections(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure_route()
+    monkeypatch.setattr("messages.rejections.budget._per_minute", 5)
+
+    for _ in range(20):
+        post(X_API_Key="wrong")
+
+    assert Rejection.objects.count() == 5
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "address"),
+    [
+        ([], "203.0.113.9", "127.0.0.1"),  # nobody is believed
+        (["127.0.0.0/8"], "203.0.113.9", "203.0.113.9"),
+        (["127.0.0.0/8"], "6.6.6.6, 203.0.113.9", "203.0.113.9"),  # what the caller wrote before it proves nothing
+        (["127.0.0.0/8", "10.0.0.0/8"], "203.0.113.9, 10.0.0.1", "203.0.113.9"),  # two proxies
+        (["127.0.0.0/8"], "nonsense", "127.0.0.1"),
+    ],
+)
+def test_callers_address_behind_proxies(settings: Any, proxies: list[str], forwarded: str, address: str) -> None:
+    settings.TRUSTED_PROXIES = [ipaddress.ip_network(proxy) for proxy in proxies]
+    configure_route()
+
+    post(X_API_Key="wrong", X_Forwarded_For=forwarded)
+
+    assert Rejection.objects.get().remote_address == address
