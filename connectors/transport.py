@@ -12,6 +12,7 @@ import ipaddress
 import os
 import socket
 import ssl
+import struct
 import threading
 import time
 from base64 import b64encode
@@ -36,11 +37,13 @@ from connectors.headers import TOKEN, check_header
 from connectors.networks import AllowedNetworks, refusal
 
 CONNECT_TIMEOUT_SECONDS = 5.0  # for all of a name's addresses together, TLS included
-STALE_SECONDS = 1.0  # a connection that the server closed while idle breaks within a round trip
 IDLE_SECONDS = 3.0  # so long a connection is kept for the next call; common servers close theirs after five
 MAX_RESPONSE_BYTES = 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 USER_AGENT = "integration-platform"
+TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)  # where the system has it
+BYTES_ACKED = struct.Struct("@Q")  # tcpi_bytes_acked of Linux's struct tcp_info, since 4.1
+BYTES_ACKED_OFFSET = 120
 
 
 class Kind(StrEnum):
@@ -213,10 +216,10 @@ class Transport:
         raise AssertionError("there is at least one address")
 
     def _exchange(self, prepared: requests.PreparedRequest, call: "_Call") -> OutboundResponse:
-        """Again on a fresh connection where the server closed a kept-alive one just as we used it.
+        """Again on a fresh connection where the server had closed a kept-alive one just before we used it.
 
-        Only if it broke at once and not a byte of an answer came (RFC 9112, section 9.3.1). Should the destination
-        have taken the request all the same, it knows the repeat by its idempotency key, as after any lost answer.
+        Only if its system has not taken a byte of the request (RFC 9112, section 9.3.1, wants to know that it was
+        never worked on): nobody has seen it then, and one call stays one request to the destination.
         """
         try:
             return self._attempt(prepared, call)
@@ -232,7 +235,7 @@ class Transport:
             response = self._adapter.send(prepared, stream=True, timeout=timeout, verify=True)
             answer = _read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            if call.went_stale() and _closed(error):
+            if call.reused and call.untaken and _closed(error):
                 raise _ClosedWhileIdle from None
             raise _explained(error, call) from None
         finally:
@@ -244,7 +247,7 @@ class Transport:
 
 
 class _ClosedWhileIdle(Exception):
-    """A reused connection broke before anything came back."""
+    """A reused connection broke before anything of the request arrived."""
 
 
 # what a connection raises that the other side has closed
@@ -268,9 +271,11 @@ class _Call:
     reused: bool = False  # it uses one
     connected: bool = False
     sent_at: float | None = None  # when the first byte may have gone out
+    untaken: bool = False  # the connection broke before the other system had acknowledged a byte
     answering: bool = False  # the first byte of an answer came
     expired: bool = False  # the deadline passed before the end
     _sock: socket.socket | None = None
+    _acked: int | None = None  # by the other system before this request
     _finished: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -281,13 +286,16 @@ class _Call:
         """From now on the deadline cuts `sock`. Raises TimeoutError if it has passed."""
         with self._lock:
             self._sock, self.reused, self.connected = sock, reused, True
+            self._acked = _acknowledged(sock)
             if self.expired or self.remaining() <= 0:
                 raise TimeoutError
         self.sent_at = time.monotonic()
 
-    def went_stale(self) -> bool:
-        at_once = self.sent_at is not None and time.monotonic() - self.sent_at < STALE_SECONDS
-        return self.reused and at_once and not self.answering and not self.expired
+    def broke(self) -> None:
+        """To be called while the socket is still open."""
+        with self._lock:
+            if self._sock is not None and not self.expired and not self.answering:
+                self.untaken = self._acked is not None and _acknowledged(self._sock) == self._acked
 
     def finish(self) -> None:
         """From now on the deadline cuts nothing: the connection may belong to another call in a moment."""
@@ -307,6 +315,16 @@ class _Call:
             if self._sock is not None:
                 with contextlib.suppress(OSError):  # it may have been closed just now
                     socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+
+def _acknowledged(sock: socket.socket) -> int | None:
+    """Bytes that the system at the other end has taken in the life of the connection; None where it cannot be known."""
+    if TCP_INFO is None:
+        return None
+    with contextlib.suppress(OSError, struct.error):
+        info = sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, BYTES_ACKED_OFFSET + BYTES_ACKED.size)
+        return int(BYTES_ACKED.unpack_from(info, BYTES_ACKED_OFFSET)[0])
+    return None
 
 
 class _Current(threading.local):
@@ -382,9 +400,14 @@ class _Head:
         self.whole = True
 
     def readline(self, limit: int = -1) -> bytes:
-        line: bytes = self._fp.readline(limit)
-        if line and _current.call is not None:
-            _current.call.answering = True
+        line = b""
+        try:
+            line = self._fp.readline(limit)
+        finally:
+            if _current.call is not None:
+                _current.call.answering |= bool(line)
+                if not line:
+                    _current.call.broke()
         self.whole = line.endswith(b"\n")
         return line
 
@@ -433,7 +456,12 @@ class _Watched:
             _current.call.use(self.sock, reused=self.used)
             self.timeout = max(_current.call.remaining(), 0.001)  # to send it all; until here it was that of connecting
         self.used = True
-        super().request(*args, **kwargs)  # type: ignore[misc]
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]
+        except OSError:
+            if _current.call is not None:
+                _current.call.broke()
+            raise
 
 
 class _HTTPConnection(_Watched, HTTPConnection):  # type: ignore[misc]

@@ -10,6 +10,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.core.management import call_command
 
+from connectors.models.base import Configured, ConfiguredManager
 from messages.tasks import SCHEDULES
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +20,12 @@ APPS = ("connectors", "messaging")
 @pytest.mark.parametrize("model", [model for label in APPS for model in apps.get_app_config(label).get_models()])
 def test_every_model_is_in_the_admin(model: type) -> None:
     assert admin.site.is_registered(model)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("model", [model for model in apps.get_models() if issubclass(model, Configured)])
+def test_every_change_of_the_configuration_moves_the_revision(model: type[Configured]) -> None:
+    assert isinstance(model.objects, ConfiguredManager)  # type: ignore[attr-defined]
+    assert isinstance(model._default_manager, ConfiguredManager)
 
 
 @pytest.mark.parametrize("name", [*SCHEDULES, "messages.pump.pump", "messages.tasks.show_life"])

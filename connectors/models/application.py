@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from connectors.choices import Scheme
-from connectors.models.base import Configured, Named
+from connectors.models.base import Configured, ConfiguredManager, Named
 from connectors.models.fields import EncryptedTextField
 
 KEY_PREFIX_LENGTH = 8
@@ -18,6 +18,8 @@ class Application(Named):
     """An external system: source, destination or both."""
 
     description = models.TextField(blank=True)
+
+    objects = ConfiguredManager()
 
 
 class Credential(Configured):
@@ -38,6 +40,8 @@ class Credential(Configured):
     key_prefix = models.CharField(max_length=20, blank=True, editable=False)
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ConfiguredManager()
 
     class Meta:
         ordering = ["application", "name"]

@@ -59,9 +59,10 @@ ConfiguredManager = models.Manager.from_queryset(ConfiguredQuerySet)
 
 
 class Configured(models.Model):
-    """Base of every configuration table: each save and delete moves the revision in the same transaction."""
+    """Base of every configuration table: each save and delete moves the revision in the same transaction.
 
-    objects = ConfiguredManager()
+    Each table names `objects = ConfiguredManager()` itself; the type checker does not see an inherited one.
+    """
 
     class Meta:
         abstract = True

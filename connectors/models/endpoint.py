@@ -11,7 +11,7 @@ from connectors import formats
 from connectors.choices import EndpointAuth, Method
 from connectors.headers import check_header
 from connectors.models.application import Application
-from connectors.models.base import Named
+from connectors.models.base import ConfiguredManager, Named
 from connectors.models.fields import EncryptedTextField, ExactJSONField
 
 MAX_TIMEOUT_SECONDS = 120
@@ -41,6 +41,8 @@ class Endpoint(Named):
         help_text="For the whole call, from name look-up to the last byte.",
     )
     paused = models.BooleanField(default=False, help_text="Messages wait in their lanes while it is set.")
+
+    objects = ConfiguredManager()
 
     def clean(self) -> None:
         errors: dict[str, str] = {}

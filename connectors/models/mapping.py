@@ -8,7 +8,7 @@ from django.db import models, transaction
 
 from connectors import formats
 from connectors.choices import FieldType
-from connectors.models.base import Configured, Named
+from connectors.models.base import Configured, ConfiguredManager, Named
 from connectors.models.fields import ExactJSONField
 
 
@@ -16,6 +16,8 @@ class LookupTable(Named):
     """Texts and what they become: `Germany` → `DE`."""
 
     entries = ExactJSONField(default=dict, blank=True, help_text='{"Germany": "DE", "France": "FR"}')
+
+    objects = ConfiguredManager()
 
     def clean(self) -> None:
         if self.entries is None:
@@ -37,6 +39,8 @@ class Mapping(Named):
         blank=True,
         help_text="Instead of field rows. Numbers in it are doubles: money belongs into rows.",
     )
+
+    objects = ConfiguredManager()
 
     def definition(self) -> dict[str, Any]:
         """What the rows or the expression say now, in the form of the configuration file."""
@@ -67,6 +71,8 @@ class MappingVersion(Configured):
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
 
+    objects = ConfiguredManager()
+
     class Meta:
         ordering = ["mapping", "-number"]
         constraints = [models.UniqueConstraint(fields=["mapping", "number"], name="mapping_version_number")]
@@ -87,6 +93,8 @@ class FieldRow(Configured):
     default = models.TextField(blank=True, help_text="JSON, used when the source is absent or null.")
     lookup = models.ForeignKey(LookupTable, models.PROTECT, null=True, blank=True, related_name="rows")
     constant = models.TextField(blank=True, help_text="JSON, instead of a source.")
+
+    objects = ConfiguredManager()
 
     class Meta:
         ordering = ["mapping", "position", "pk"]

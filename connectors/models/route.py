@@ -11,7 +11,7 @@ from connectors import retries, schemas
 from connectors.choices import OnDeadline, OnFailure, Ordering, Patterns, Reply
 from connectors.expressions import InvalidExpression
 from connectors.models.application import Application
-from connectors.models.base import Named
+from connectors.models.base import ConfiguredManager, Named
 from connectors.models.endpoint import Endpoint
 from connectors.models.fields import ExactJSONField
 from connectors.models.mapping import Mapping
@@ -72,6 +72,8 @@ class Route(Named):
     paused = models.BooleanField(
         default=False, help_text="Accepts asynchronous messages and holds them in their lanes."
     )
+
+    objects = ConfiguredManager()
 
     @property
     def allowed_patterns(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import urllib3
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -241,12 +242,24 @@ def test_fresh_connection_that_breaks_is_not_replaced(transport, authority):
     assert len(destination.requests) == 1
 
 
-def test_kept_connection_that_breaks_as_it_is_used_is_replaced_once(transport, authority):
+def test_connection_that_was_closed_just_before_its_use_is_replaced(transport, authority, monkeypatch):
+    monkeypatch.setattr(urllib3.connectionpool, "is_connection_dropped", lambda connection: False)
+    with Destination(tls=authority.server("127.0.0.1")) as destination:
+        transport.send(post(destination.url()))
+        destination.drop_connections()
+
+        response = transport.send(post(destination.url()))
+
+    assert response.status_code == 200
+    assert [received.connection for received in destination.requests] == [1, 2]
+
+
+def test_request_that_arrived_on_a_kept_connection_is_not_sent_again(transport, authority):
     with Destination(tls=authority.server("127.0.0.1")) as destination:
         destination.answers("/", Answer(200), Answer.nothing(), Answer(201))
         transport.send(post(destination.url()))
 
-        response = transport.send(post(destination.url()))
+        error, _ = failure(transport, post(destination.url()))
 
-    assert response.status_code == 201
-    assert [received.connection for received in destination.requests] == [1, 1, 2]
+    assert (error.kind, error.sent) == (Kind.CONNECTION_LOST, True)
+    assert [received.connection for received in destination.requests] == [1, 1]
