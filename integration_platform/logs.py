@@ -3,6 +3,13 @@
 import logging
 
 
+class UnforeseenOnly(logging.Filter):
+    """Django logs every answer of 500 and more; ours of 502 to 504 are foreseen, and the message keeps their story."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.exc_info is not None
+
+
 class LineFormatter(logging.Formatter):
     """One record, one line: control characters from outside are escaped, so nobody can write a line of ours."""
 

@@ -29,9 +29,10 @@ DATABASES = {"default": read("DATABASE_URL", environment.database(DATA_DIR), "")
 DATABASE_IS_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Sized for two cores. SQLite has one writer at a time: one web process whose threads queue up fairly is the quickest.
+# Sized for two cores, and for the hundred connections that PostgreSQL allows unless told otherwise: a thread has one.
+# SQLite has one writer at a time: one web process whose threads queue up fairly is the quickest.
 WEB_WORKERS = read("WEB_WORKERS", number_between(1, 64), "1" if DATABASE_IS_SQLITE else "2")
-WEB_THREADS = read("WEB_THREADS", number_between(1, 512), "64")
+WEB_THREADS = read("WEB_THREADS", number_between(1, 512), "64" if DATABASE_IS_SQLITE else "32")
 QUEUE_WORKERS = read("QUEUE_WORKERS", number_between(1, 64), "1" if DATABASE_IS_SQLITE else "2")
 QUEUE_THREADS = read("QUEUE_THREADS", number_between(1, 512), "32")
 
@@ -167,12 +168,13 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "integration_platform.logs.LineFormatter"}},
+    "filters": {"unforeseen": {"()": "integration_platform.logs.UnforeseenOnly"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "integration_platform": {"level": "INFO"},
         "messages": {"level": "INFO"},
         "connectors": {"level": "INFO"},
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["unforeseen"]},
     },
 }

@@ -1,11 +1,13 @@
 """The synchronous pattern's answer: wait for the outcome, then say it in HTTP."""
 
+import threading
 import time
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpResponse
 
 from connectors import formats
@@ -40,6 +42,20 @@ def wait_for(accepted: Accepted, plan: RoutePlan, *, deadline: float) -> Message
         if recorded is not None and not recorded.fenced and recorded.verdict is not None and recorded.verdict.status:
             return load(message.correlation_id)
     return wait_until_final(message.correlation_id, deadline=deadline)
+
+
+# Half of the threads may wait for results; the others stay free to accept. Who comes later is told "not yet" at once.
+_long_polls = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
+
+
+def long_poll(message: Message, *, seconds: float) -> None:
+    """Waits until a message is final, at most so long, if there is a thread to spare for it."""
+    if message.is_final or not seconds or not _long_polls.acquire(blocking=False):
+        return
+    try:
+        wait_until_final(message.correlation_id, deadline=time.monotonic() + seconds)
+    finally:
+        _long_polls.release()
 
 
 def wait_until_final(correlation_id: UUID, *, deadline: float) -> Message | None:

@@ -93,9 +93,7 @@ class ResultView(PlatformView):
             raise
         if message.purged_at is not None:
             raise Problem("gone", "The result is no longer kept.", {"correlation_id": str(message.correlation_id)})
-        wait = wait_seconds(http, maximum=MAX_WAIT_SECONDS)
-        if wait and not message.is_final:
-            message = reply.wait_until_final(message.correlation_id, deadline=time.monotonic() + wait) or message
+        reply.long_poll(message, seconds=wait_seconds(http, maximum=MAX_WAIT_SECONDS))
         return _result(http, reply.load(message.correlation_id) or message)
 
 

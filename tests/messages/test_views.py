@@ -4,8 +4,10 @@ import base64
 import ipaddress
 import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -468,6 +470,23 @@ def test_long_poll_returns_as_soon_as_the_message_is_final(destination: Destinat
     result = get(f"{post().json()['result_url']}?wait=30").json()
 
     assert result["status"] == "succeeded"
+
+
+def test_long_polls_leave_threads_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure_route()
+    url = post().json()["result_url"]
+    monkeypatch.setattr("messages.reply._long_polls", threading.BoundedSemaphore(1))
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: (get(f"{url}?wait=2"), connection.close()))
+        time.sleep(0.5)
+        begun = time.monotonic()
+        answer = get(f"{url}?wait=2")
+        seconds = time.monotonic() - begun
+        waiting.result()
+
+    assert answer.json()["status"] == "queued"
+    assert seconds < 1
 
 
 @pytest.mark.parametrize("wait", ["soon", "-1", "1e9"])
