@@ -22,6 +22,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -357,39 +358,49 @@ class _Watchdog:
 
 
 class _Resolver:
-    """Looks names up, each in a thread of its own that all who ask meanwhile wait for.
+    """Looks names up, each in a thread that all who ask for it meanwhile wait for.
 
     getaddrinfo has no time-out: a name whose servers are silent must hold up neither other names nor the end of the
-    process, so there is no common pool, and the threads are daemons.
+    process. So there are as many threads as names were ever looked up at the same time, and they are daemons.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[tuple[str, int], Future[list[str]]] = {}
+        self._jobs: SimpleQueue[tuple[str, int]] = SimpleQueue()
+        self._idle = 0
 
     def look_up(self, host: str, port: int, *, timeout: float) -> list[str]:
         """Addresses in the system's order. Raises OSError, ValueError, concurrent.futures.TimeoutError."""
         with self._lock:
             future = self._running.get((host, port))
             if future is None:
-                future = Future()
-                threading.Thread(target=self._run, args=(host, port, future), name="resolver", daemon=True).start()
-                self._running[host, port] = future
+                if self._idle:
+                    self._idle -= 1
+                else:
+                    threading.Thread(target=self._work, name="resolver", daemon=True).start()
+                future = self._running[host, port] = Future()
+                self._jobs.put((host, port))
         return future.result(timeout)
 
-    def _run(self, host: str, port: int, future: Future[list[str]]) -> None:
-        try:
-            found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        except (OSError, ValueError) as error:
-            self._done(host, port)
-            future.set_exception(error)
-        else:
-            self._done(host, port)
-            future.set_result(found)
+    def _work(self) -> None:
+        while True:
+            host, port = self._jobs.get()
+            outcome = _addresses_of(host, port)
+            with self._lock:
+                future = self._running.pop((host, port))
+                self._idle += 1
+            if isinstance(outcome, list):
+                future.set_result(outcome)
+            else:
+                future.set_exception(outcome)
 
-    def _done(self, host: str, port: int) -> None:
-        with self._lock:
-            del self._running[host, port]
+
+def _addresses_of(host: str, port: int) -> list[str] | OSError | ValueError:
+    try:
+        return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except (OSError, ValueError) as error:  # ValueError: not a name at all
+        return error
 
 
 class _Head:

@@ -41,6 +41,9 @@ D = Decimal
         ("decimal", "19.90", D("19.90")),
         ("decimal", "+.5", D("0.5")),
         ("decimal", D("19.90"), D("19.90")),
+        ("decimal", 10**400, D(10**400)),  # integers have any size, as decimals too
+        ("number", "1.79e308", D("1.79E+308")),  # just a double
+        ("number", D("0E+400"), D("0E+400")),  # zero, however it is written
         ("decimal", 0.1, D("0.1")),  # its shortest form, not 0.1000000000000000055…
         ("boolean", True, True),
         ("boolean", "TRUE", True),
@@ -105,6 +108,7 @@ def test_type_makes_of_a_value(kind, value, expected):
         ("number", "Infinity"),
         ("number", D("Infinity")),
         ("number", float("nan")),
+        ("number", "9e308"),  # the exponent of a double, and not one
         ("number", "1e309"),  # beyond a double: receivers would read infinity
         ("number", "abc"),
         ("number", {}),
@@ -115,6 +119,8 @@ def test_type_makes_of_a_value(kind, value, expected):
         ("decimal", "."),
         ("boolean", "maybe"),
         ("boolean", 2),
+        ("boolean", D("NaN")),
+        ("boolean", D("sNaN")),  # even a comparison raises
         ("boolean", ""),
         ("boolean", []),
         ("date", "23.11.2026"),
@@ -125,7 +131,9 @@ def test_type_makes_of_a_value(kind, value, expected):
         ("datetime", "2026-11-23T08:16:54"),  # no offset: any guess may be wrong
         ("datetime", "2026-11-23"),
         ("datetime", "2026-11-23T25:00:00Z"),
+        ("datetime", "2026-11-23T24:00:00Z"),  # ISO 8601, but not RFC 3339
         ("datetime", "2026-11-23T08:16:54+99:00"),
+        ("datetime", "2026-11-23T08:16:54+01:75"),  # Python takes it
         ("datetime", "1795421814"),
         ("datetime", 1795421814000),  # milliseconds
         ("datetime", -(10**30)),
@@ -163,6 +171,10 @@ def test_types_are_those_of_the_contract():
 )
 def test_values_are_shown_short_and_in_the_words_of_json(value, expected):
     assert shown(value) == expected
+
+
+def test_decimal_has_every_digit_of_an_integer_of_any_size():
+    assert CONVERSIONS["decimal"](10**5000 + 1) == D(10**5000 + 1)  # longer than Python writes integers
 
 
 def test_number_that_is_too_long_for_a_text_is_refused():

@@ -1,16 +1,13 @@
 """Mappings: rows and expressions, from a payload to what the destination gets."""
 
 from decimal import Decimal
-from typing import Any
-from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.mapping import COUNTRIES, ROWS, by_hand, order
-from connectors import formats, mapping
-from connectors.columns import GiveUp
+from connectors import formats
 from connectors.mapping import (
     FieldRow,
     InvalidMapping,
@@ -19,22 +16,9 @@ from connectors.mapping import (
     compile_expression_mapping,
     compile_rows,
 )
-from connectors.paths import MISSING
+from tests.connectors.rows import LOOKUPS, mapped
 
 D = Decimal
-LOOKUPS: dict[str, dict[str, Any]] = {
-    "countries": {"Germany": "DE", "France": "FR", "7": "SEVEN", "true": "YES", "1.10": "PRICE", "void": None, "n": "5"}
-}
-
-
-def mapped(payload: Any, *rows: FieldRow) -> Any:
-    return compile_rows(rows, LOOKUPS)(payload)
-
-
-def failures(payload: Any, *rows: FieldRow) -> list[tuple[str, str]]:
-    with pytest.raises(MappingFailed) as caught:
-        compile_rows(rows, LOOKUPS)(payload)
-    return [(error.target, error.source) for error in caught.value.errors]
 
 
 def test_contract_example():
@@ -239,91 +223,6 @@ def test_rows_and_the_hand_written_mapping_agree_to_the_digit():
     assert formats.dump(result) == formats.dump(by_hand(order()))
 
 
-# --- failures ---------------------------------------------------------------------------------------------------
-
-
-def test_every_failing_row_is_named_with_its_item():
-    payload = {
-        "id": "x",
-        "country": "Spain",
-        "lines": [
-            {"sku": "A", "price": 1, "taxes": [{"rate": 1}]},
-            {"sku": "B", "price": "free", "taxes": [{"rate": 1}, {"rate": "high"}]},
-            {"price": True, "taxes": []},
-        ],
-    }
-    rows = (
-        FieldRow("no", "id", "integer"),
-        FieldRow("name", "customer.name", required=True),
-        FieldRow("country", "country", lookup="countries"),
-        FieldRow("items[].sku", "lines[].sku", required=True),
-        FieldRow("items[].price", "lines[].price", "decimal"),
-        FieldRow("items[].taxes[].rate", "lines[].taxes[].rate", "decimal"),
-        FieldRow("good", "id"),
-        FieldRow("sum", "=$sum(lines.price)"),
-        FieldRow("tags", "lines[].sku", "integer"),
-    )
-
-    found = failures(payload, *rows)
-
-    assert sorted(found) == sorted(
-        [
-            ("no", "id"),
-            ("name", "customer.name"),
-            ("country", "country"),
-            ("items[2].sku", "lines[2].sku"),
-            ("items[1].price", "lines[1].price"),
-            ("items[2].price", "lines[2].price"),
-            ("items[1].taxes[1].rate", "lines[1].taxes[1].rate"),
-            ("sum", "=$sum(lines.price)"),
-            ("tags", "lines[].sku"),
-        ]
-    )
-
-
-@pytest.mark.parametrize(
-    ("payload", "row", "words"),
-    [
-        ({}, FieldRow("t", "a", required=True), "required.* not there"),
-        ({"a": None}, FieldRow("t", "a", required=True), "required.* null"),
-        ({}, FieldRow("t[].c", "a[].b", required=True), "required.* list is not there"),
-        ({"a": [{}]}, FieldRow("t[].u[].v", "a[].b[].c", required=True), "required.* list is not there"),
-        ({"a": {"b": 1}}, FieldRow("t[].c", "a[].b"), "an object, where a list is expected"),
-        ({"a": "Spain"}, FieldRow("t", "a", lookup="countries"), "countries has no entry 'Spain'"),
-        ({"a": {}}, FieldRow("t", "a", lookup="countries"), "an object"),
-        ({"a": "x"}, FieldRow("t", "a", "integer"), "'x' is not a number"),
-        ({"a": [{"b": 1}, {"b": "x"}]}, FieldRow("t", "a[].b", "integer"), "Item 1: 'x'"),
-        ({"a": [1]}, FieldRow("t", "a", "string"), "a list"),  # no []: the list itself
-        ({}, FieldRow("t", lookup="countries", constant="Spain"), "countries has no entry 'Spain'"),
-        ({}, FieldRow("t", "=1/0"), "not finite"),
-        ({"a": D("NaN")}, FieldRow("t", "a", "decimal"), "not finite"),
-        ({}, FieldRow("t[].c", "=$error('no')", required=True), "no"),
-    ],
-)
-def test_failure_says_why(payload, row, words):
-    with pytest.raises(MappingFailed, match=words) as caught:
-        mapped(payload, row)
-
-    assert len(caught.value.errors) == 1
-
-
-def test_row_that_fails_often_is_named_and_counted():
-    payload = {"a": [{"b": "x"}] * 1000}
-
-    found = failures(payload, FieldRow("t[].b", "a[].b", "integer"), FieldRow("u", "c", required=True))
-
-    assert found[0] == ("t[0].b", "a[0].b")
-    assert found[-2:] == [("t[].b", "a[].b"), ("u", "c")]
-    assert len(found) == 52
-
-
-def test_repeated_row_is_named_once_for_each_item_and_not_without_items():
-    rows = (FieldRow("t[].c", "a[]"), FieldRow("t[].x", "x", required=True))
-
-    assert failures({"a": [1, 2]}, *rows) == [("t[0].x", "x"), ("t[1].x", "x")]
-    assert mapped({"a": []}, *rows) == {"t": []}
-
-
 # --- what cannot be compiled --------------------------------------------------------------------------------------
 
 
@@ -481,62 +380,3 @@ def test_rows_keep_every_digit_of_every_number(values):
     assert [str(item["number"]) for item in result["items"]] == digits
     assert [item["text"] for item in result["items"]] == digits
     assert [str(value) for value in result["spread"]] == digits
-
-
-TARGETS = (
-    "a",
-    "o.b",
-    "o.p.c",
-    "l[].a",
-    "l[].o.b",
-    "l[].m[].a",
-    "l[].m[].b",
-    "l[].t[]",
-    "k[]",
-    "n[0]",
-    "n[2].x",
-    "g[][]",
-)
-SOURCES = ("x", "y.x", "i[].x", "i[].y.x", "i[].j[].x", "i[].j[]", "j[].x", "i[]", "i[0].x", "y", "i[].j[].y.x", "$")
-
-names = st.sampled_from("xyij")
-payloads = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(0, 3), st.sampled_from(["", "7", "Germany"]), st.just(D("1.10"))),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(names, inner, max_size=4),
-        # lists of objects in the places where rows look for them
-        st.fixed_dictionaries({"i": st.lists(st.dictionaries(names, inner, max_size=4), max_size=3)}),
-    ),
-    max_leaves=20,
-)
-field_rows = st.builds(
-    FieldRow,
-    target=st.sampled_from(TARGETS),
-    source=st.sampled_from(SOURCES),
-    type=st.sampled_from(("", "", "string", "integer", "decimal", "number", "boolean", "json")),
-    required=st.booleans(),
-    default=st.sampled_from((MISSING, MISSING, None, 1)),
-    lookup=st.sampled_from(("", "", "", "countries")),
-)
-
-
-def outcome(mapper: Any, payload: Any) -> Any:
-    try:
-        return repr(mapper(payload))
-    except MappingFailed as failure:
-        return failure.errors
-
-
-def giving_up(space: Any) -> Any:
-    raise GiveUp
-
-
-@settings(max_examples=300)
-@given(st.lists(field_rows, min_size=1, max_size=6, unique_by=lambda row: row.target), payloads)
-def test_the_fast_way_and_the_way_that_names_errors_agree(rows, payload):
-    fast = compile_rows(rows, LOOKUPS)
-    with mock.patch.object(mapping, "compile_column", return_value=giving_up):
-        careful = compile_rows(rows, LOOKUPS)
-
-    assert outcome(fast, payload) == outcome(careful, payload)
