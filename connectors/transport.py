@@ -6,45 +6,34 @@ how much of an answer is read. Nothing in this module knows the database.
 """
 
 import contextlib
-import heapq
 import http.client
 import ipaddress
 import os
-import socket
 import ssl
-import struct
 import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from queue import SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_match_hostname import CertificateError
 
+from connectors.connections import Adapter, Call, Resolver, Watchdog, current
 from connectors.headers import TOKEN, check_header
 from connectors.networks import AllowedNetworks, refusal
 
 CONNECT_TIMEOUT_SECONDS = 5.0  # for all of a name's addresses together, TLS included
-IDLE_SECONDS = 3.0  # so long a connection is kept for the next call; common servers close theirs after five
 MAX_RESPONSE_BYTES = 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 USER_AGENT = "integration-platform"
-TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)  # where the system has it
-BYTES_ACKED = struct.Struct("@Q")  # tcpi_bytes_acked of Linux's struct tcp_info, since 4.1
-BYTES_ACKED_OFFSET = 120
 
 
 class Kind(StrEnum):
@@ -152,16 +141,16 @@ class Transport:
     def send(self, request: OutboundRequest) -> OutboundResponse:
         """Raises TransportError; an answer with any status is a response."""
         self._start()
-        call = _Call(time.monotonic() + request.deadline_seconds)
+        call = Call(time.monotonic() + request.deadline_seconds)
         target, prepared = _prepare(request)
         addresses = self._addresses(target, call)
         self._watchdog.watch(call)
-        _current.call = call
+        current.call = call
         try:
             return self._first_to_connect(prepared, addresses, call)
         finally:
             call.finish()
-            _current.call = None
+            current.call = None
 
     def _start(self) -> None:
         """Threads and connections do not survive a fork."""
@@ -169,12 +158,12 @@ class Transport:
             return
         with self._lock:
             if self._pid != os.getpid():
-                self._adapter = _Adapter(self._pool_size)
-                self._watchdog = _Watchdog()
-                self._resolver = _Resolver()
+                self._adapter = Adapter(self._pool_size)
+                self._watchdog = Watchdog()
+                self._resolver = Resolver()
                 self._pid = os.getpid()
 
-    def _addresses(self, target: "_Target", call: "_Call") -> list[str]:
+    def _addresses(self, target: "_Target", call: "Call") -> list[str]:
         """The checked addresses that may be called; if none may, the call is refused."""
         allowed, reasons = [], []
         for address in self._resolve(target, call):
@@ -187,7 +176,7 @@ class Transport:
             raise TransportError(Kind.ADDRESS_REFUSED, f"The address is not allowed: {'; '.join(reasons)}.", sent=False)
         return allowed
 
-    def _resolve(self, target: "_Target", call: "_Call") -> list[Any]:
+    def _resolve(self, target: "_Target", call: "Call") -> list[Any]:
         host = target.hostname
         # a zone (fe80::1%eth0) only chooses among link-local networks; without it the address can be judged
         with contextlib.suppress(ValueError):
@@ -201,7 +190,7 @@ class Transport:
         return list(dict.fromkeys(ipaddress.ip_address(text.partition("%")[0]) for text in found))
 
     def _first_to_connect(
-        self, prepared: requests.PreparedRequest, addresses: list[str], call: "_Call"
+        self, prepared: requests.PreparedRequest, addresses: list[str], call: "Call"
     ) -> OutboundResponse:
         """A name may have addresses that nobody answers at (localhost by IPv6, say): they share the time to connect."""
         connect_until = time.monotonic() + min(CONNECT_TIMEOUT_SECONDS, call.remaining())
@@ -216,7 +205,7 @@ class Transport:
                     raise
         raise AssertionError("there is at least one address")
 
-    def _exchange(self, prepared: requests.PreparedRequest, call: "_Call") -> OutboundResponse:
+    def _exchange(self, prepared: requests.PreparedRequest, call: "Call") -> OutboundResponse:
         """Again on a fresh connection where the server had closed a kept-alive one just before we used it.
 
         Only if its system has not taken a byte of the request (RFC 9112, section 9.3.1, wants to know that it was
@@ -228,7 +217,7 @@ class Transport:
             call.fresh = True
             return self._attempt(prepared, call)
 
-    def _attempt(self, prepared: requests.PreparedRequest, call: "_Call") -> OutboundResponse:
+    def _attempt(self, prepared: requests.PreparedRequest, call: "Call") -> OutboundResponse:
         connecting = max(call.connect_until - time.monotonic(), 0.001)
         timeout = (connecting, max(call.remaining(), 0.001))
         response = None
@@ -260,268 +249,6 @@ CLOSED = (
     ssl.SSLEOFError,
     ssl.SSLZeroReturnError,
 )
-
-
-@dataclass(slots=True)
-class _Call:
-    """A call on its way, as the watchdog and the connection see it."""
-
-    deadline: float
-    connect_until: float = 0.0
-    fresh: bool = False  # it must not use a kept-alive connection
-    reused: bool = False  # it uses one
-    connected: bool = False
-    sent_at: float | None = None  # when the first byte may have gone out
-    untaken: bool = False  # the connection broke before the other system had acknowledged a byte
-    answering: bool = False  # the first byte of an answer came
-    expired: bool = False  # the deadline passed before the end
-    _sock: socket.socket | None = None
-    _acked: int | None = None  # by the other system before this request
-    _finished: bool = False
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def remaining(self) -> float:
-        return self.deadline - time.monotonic()
-
-    def use(self, sock: socket.socket, *, reused: bool) -> None:
-        """From now on the deadline cuts `sock`. Raises TimeoutError if it has passed."""
-        with self._lock:
-            self._sock, self.reused, self.connected = sock, reused, True
-            self._acked = _acknowledged(sock)
-            if self.expired or self.remaining() <= 0:
-                raise TimeoutError
-        self.sent_at = time.monotonic()
-
-    def broke(self) -> None:
-        """To be called while the socket is still open."""
-        with self._lock:
-            if self._sock is not None and not self.expired and not self.answering:
-                self.untaken = self._acked is not None and _acknowledged(self._sock) == self._acked
-
-    def finish(self) -> None:
-        """From now on the deadline cuts nothing: the connection may belong to another call in a moment."""
-        with self._lock:
-            self._finished, self._sock = True, None
-
-    @property
-    def finished(self) -> bool:
-        return self._finished
-
-    def expire(self) -> None:
-        """Wakes the thread that reads or writes. Below TLS, since an SSLSocket must not be touched by two threads."""
-        with self._lock:
-            if self._finished:
-                return
-            self.expired = True
-            if self._sock is not None:
-                with contextlib.suppress(OSError):  # it may have been closed just now
-                    socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
-
-
-def _acknowledged(sock: socket.socket) -> int | None:
-    """Bytes that the system at the other end has taken in the life of the connection; None where it cannot be known."""
-    if TCP_INFO is None:
-        return None
-    with contextlib.suppress(OSError, struct.error):
-        info = sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, BYTES_ACKED_OFFSET + BYTES_ACKED.size)
-        return int(BYTES_ACKED.unpack_from(info, BYTES_ACKED_OFFSET)[0])
-    return None
-
-
-class _Current(threading.local):
-    call: _Call | None = None
-
-
-_current = _Current()
-
-
-class _Watchdog:
-    """Ends calls at their deadline: socket time-outs hold for one read each, and a server may drip for ever."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, _Call]] = []
-        self._condition = threading.Condition()
-        threading.Thread(target=self._run, name="transport-watchdog", daemon=True).start()
-
-    def watch(self, call: _Call) -> None:
-        with self._condition:
-            heapq.heappush(self._heap, (call.deadline, id(call), call))
-            if self._heap[0][2] is call:
-                self._condition.notify()
-
-    def _run(self) -> None:
-        while True:
-            with self._condition:
-                while self._heap and (self._heap[0][2].finished or self._heap[0][0] <= time.monotonic()):
-                    heapq.heappop(self._heap)[2].expire()
-                self._condition.wait(self._heap[0][0] - time.monotonic() if self._heap else None)
-
-
-class _Resolver:
-    """Looks names up, each in a thread that all who ask for it meanwhile wait for.
-
-    getaddrinfo has no time-out: a name whose servers are silent must hold up neither other names nor the end of the
-    process. So there are as many threads as names were ever looked up at the same time, and they are daemons.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: dict[tuple[str, int], Future[list[str]]] = {}
-        self._jobs: SimpleQueue[tuple[str, int]] = SimpleQueue()
-        self._idle = 0
-
-    def look_up(self, host: str, port: int, *, timeout: float) -> list[str]:
-        """Addresses in the system's order. Raises OSError, ValueError, concurrent.futures.TimeoutError."""
-        with self._lock:
-            future = self._running.get((host, port))
-            if future is None:
-                if self._idle:
-                    self._idle -= 1
-                else:
-                    threading.Thread(target=self._work, name="resolver", daemon=True).start()
-                future = self._running[host, port] = Future()
-                self._jobs.put((host, port))
-        return future.result(timeout)
-
-    def _work(self) -> None:
-        while True:
-            host, port = self._jobs.get()
-            outcome = _addresses_of(host, port)
-            with self._lock:
-                future = self._running.pop((host, port))
-                self._idle += 1
-            if isinstance(outcome, list):
-                future.set_result(outcome)
-            else:
-                future.set_exception(outcome)
-
-
-def _addresses_of(host: str, port: int) -> list[str] | OSError | ValueError:
-    try:
-        return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    except (OSError, ValueError) as error:  # ValueError: not a name at all
-        return error
-
-
-class _Head:
-    """Reads the head for http.client, which takes one that breaks off for a whole one."""
-
-    def __init__(self, fp: Any) -> None:
-        self._fp = fp
-        self.whole = True
-
-    def readline(self, limit: int = -1) -> bytes:
-        line = b""
-        try:
-            line = self._fp.readline(limit)
-        finally:
-            if _current.call is not None:
-                _current.call.answering |= bool(line)
-                if not line:
-                    _current.call.broke()
-        self.whole = line.endswith(b"\n")
-        return line
-
-    def close(self) -> None:
-        self._fp.close()
-
-
-class _Response(http.client.HTTPResponse):
-    fp: Any
-
-    def begin(self) -> None:
-        fp = self.fp
-        self.fp = head = _Head(fp)
-        try:
-            super().begin()
-        finally:
-            if self.fp is not None:  # None: closed
-                self.fp = fp
-        if not head.whole:
-            raise http.client.IncompleteRead(b"")
-
-
-class _Watched:
-    """Tells the call of this thread which socket it uses, and keeps the time for connecting."""
-
-    response_class = _Response
-    sock: Any
-    timeout: Any
-    used: bool = False
-    kept_since: float = 0.0
-
-    def _new_conn(self) -> socket.socket:
-        sock: socket.socket = super()._new_conn()  # type: ignore[misc]
-        if _current.call is not None:  # what TCP has left of the time is for TLS
-            sock.settimeout(max(_current.call.connect_until - time.monotonic(), 0.001))
-        return sock
-
-    def connect(self) -> None:
-        self.used = False
-        super().connect()  # type: ignore[misc]
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        if _current.call is not None:
-            _current.call.use(self.sock, reused=self.used)
-            self.timeout = max(_current.call.remaining(), 0.001)  # to send it all; until here it was that of connecting
-        self.used = True
-        try:
-            super().request(*args, **kwargs)  # type: ignore[misc]
-        except OSError:
-            if _current.call is not None:
-                _current.call.broke()
-            raise
-
-
-class _HTTPConnection(_Watched, HTTPConnection):  # type: ignore[misc]
-    pass
-
-
-class _HTTPSConnection(_Watched, HTTPSConnection):  # type: ignore[misc]
-    pass
-
-
-class _Pool:
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        connection = super()._get_conn(timeout)  # type: ignore[misc]
-        fresh = _current.call is not None and _current.call.fresh
-        if fresh or time.monotonic() - connection.kept_since > IDLE_SECONDS:
-            connection.close()  # it connects again when it is used
-        return connection
-
-    def _put_conn(self, conn: Any) -> None:
-        if conn is not None:
-            conn.kept_since = time.monotonic()
-            if _current.call is not None:
-                _current.call.finish()
-        super()._put_conn(conn)  # type: ignore[misc]
-
-
-class _HTTPPool(_Pool, HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(_Pool, HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
-
-
-class _Adapter(HTTPAdapter):
-    """Connects to the checked address, while certificate and SNI are those of the name in the URL."""
-
-    def __init__(self, pool_size: int) -> None:
-        super().__init__(pool_connections=256, pool_maxsize=pool_size)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
-
-    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        attributes: Any = super().build_connection_pool_key_attributes(request, verify, cert)
-        host_params, pool_kwargs = attributes
-        if host_params["scheme"] == "https":
-            pool_kwargs.update(assert_hostname=host_params["host"], server_hostname=host_params["host"])
-        address = request.address
-        host_params["host"] = f"[{address}]" if ":" in address else address
-        return host_params, pool_kwargs
 
 
 @dataclass(frozen=True, slots=True)
@@ -592,7 +319,7 @@ def _read(response: requests.Response) -> OutboundResponse:
     )
 
 
-def _explained(error: Exception, call: _Call) -> TransportError:
+def _explained(error: Exception, call: Call) -> TransportError:
     """Which kind of failure this was, in words that hold no secret: never the library's own text."""
     sent = call.sent_at is not None
     if call.expired or call.remaining() <= 0.01:
