@@ -25,6 +25,10 @@ MAX_MESSAGE: Final = 300
 """Characters of the engine's message that we pass on; it may quote values of the payload."""
 
 
+MAX_STOPPED: Final = 2
+"""Expressions of one mapping that may run into a limit on one payload before the rest is given up."""
+
+
 class InvalidExpression(ValueError):
     """A text that is not a JSONata expression: `reason` is a sentence, with the engine's error code.
 
@@ -39,6 +43,10 @@ class InvalidExpression(ValueError):
 
 class ExpressionFailed(Exception):
     """An expression that failed on a payload, ran out of a limit, or gave a number that is not finite."""
+
+
+class ExpressionStopped(ExpressionFailed):
+    """An expression that ran out of a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +99,23 @@ def evaluate_all(expressions: Sequence[Expression], value: Any) -> list[Any]:
         answers = ask(EVALUATE, [expression.text for expression in expressions], document)
     except SandboxDied as death:
         if len(expressions) == 1:
-            return [ExpressionFailed(f"The expression was stopped. {death}")]
+            return [ExpressionStopped(f"The expression was stopped. {death}")]
         # one of them broke a limit and took the others' answers along: alone, each is told its own outcome
-        return [evaluate_all((expression,), value)[0] for expression in expressions]
+        return _one_by_one(expressions, value)
     return [_outcome(status, content) for status, content in answers]
+
+
+def _one_by_one(expressions: Sequence[Expression], value: Any) -> list[Any]:
+    """Gives up after MAX_STOPPED: a mapping of thirty endless expressions must not take thirty times their limit."""
+    outcomes: list[Any] = []
+    stopped = 0
+    for expression in expressions:
+        if stopped < MAX_STOPPED:
+            outcomes += evaluate_all((expression,), value)
+            stopped += isinstance(outcomes[-1], ExpressionStopped)
+        else:
+            outcomes.append(ExpressionFailed("It was not evaluated, since other expressions had to be stopped."))
+    return outcomes
 
 
 def _outcome(status: bytes, content: bytes) -> Any:

@@ -219,3 +219,13 @@ def test_one_expression_serves_many_threads():
 
 def test_compiling_gives_a_value_object():
     assert compile_expression("a.b") == Expression("a.b")
+
+
+def test_many_endless_expressions_do_not_add_up() -> None:
+    endless = compile_expression("($f := function($x){ $f($x + 1) }; $f(1))")
+    begun = time.monotonic()
+
+    outcomes = evaluate_all([endless] * 10, {})
+
+    assert all(isinstance(outcome, ExpressionFailed) for outcome in outcomes)
+    assert time.monotonic() - begun < 8

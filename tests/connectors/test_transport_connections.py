@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import urllib3
 
-from connectors import transport as transport_module
+from connectors import connections
 from connectors.transport import MAX_RESPONSE_BYTES, Kind, Transport
 from tests.connectors.calls import LOOPBACK, failure, post
 from tests.destination import Answer, Destination
@@ -68,7 +68,7 @@ def test_connection_that_the_destination_closed_while_idle_is_invisible(transpor
 
 
 def test_connection_that_was_idle_for_long_is_not_trusted(transport, destination, monkeypatch):
-    monkeypatch.setattr(transport_module, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.05)
     transport.send(post(destination.url()))
     time.sleep(0.1)
 
@@ -116,7 +116,7 @@ def test_large_body_survives_a_connection_that_was_closed_just_before_its_use(tr
 
 
 def test_nothing_is_sent_again_where_it_cannot_be_known_what_arrived(transport, destination, unseen, monkeypatch):
-    monkeypatch.setattr(transport_module, "TCP_INFO", None)
+    monkeypatch.setattr(connections, "TCP_INFO", None)
     transport.send(post(destination.url()))
     destination.drop_connections()
 
