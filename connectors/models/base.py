@@ -55,7 +55,11 @@ class ConfiguredQuerySet(models.QuerySet[Row]):
         return created
 
 
-ConfiguredManager = models.Manager.from_queryset(ConfiguredQuerySet)
+class ConfiguredManager(models.Manager[Row]):
+    """Written out, since the type checker loses sight of managers that are made from a queryset."""
+
+    def get_queryset(self) -> ConfiguredQuerySet[Row]:
+        return ConfiguredQuerySet(self.model, using=self._db)
 
 
 class Configured(models.Model):
