@@ -62,15 +62,14 @@ def accept(plan: RoutePlan, incoming: Incoming, *, lease_seconds: float | None =
     value = _parse(plan, incoming.body)
     key = incoming.idempotency_key or _idempotency_key(plan, value)
     digest = hashlib.sha256(incoming.body).digest()
-    if key is not None and (first := _find(plan, key)) is not None:
-        return _repeat(first, digest)
     message = _message(plan, incoming, key, digest)
     lane_key = _lane_key(plan, value, message.correlation_id)
     search_keys = _search_keys(plan, value)
     try:
         return _commit(plan, message, lane_key, search_keys, lease_seconds=lease_seconds, owner=owner)
-    except IntegrityError:
-        # somebody else has just committed the same key; the position taken here was rolled back with the rest
+    except (IntegrityError, LaneUnavailable):
+        # Repeats are rare, so nobody looks for them first: the unique key finds them, and the position that was taken
+        # is rolled back with the rest. A repeat on a lane that stands still gets its answer all the same.
         first = None if key is None else _find(plan, key)
         if first is None:
             raise

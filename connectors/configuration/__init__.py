@@ -2,6 +2,6 @@
 
 from connectors.configuration.applying import Change, apply_configuration
 from connectors.configuration.exporting import export_configuration
-from connectors.configuration.reading import InvalidConfiguration
+from connectors.configuration.reading import MAX_BYTES, InvalidConfiguration
 
-__all__ = ["Change", "InvalidConfiguration", "apply_configuration", "export_configuration"]
+__all__ = ["MAX_BYTES", "Change", "InvalidConfiguration", "apply_configuration", "export_configuration"]

@@ -1,7 +1,8 @@
 """Plain values → rows, in one transaction.
 
-The file is the whole truth about each object that it names: a key that is not given takes its default. Objects that it
-does not name stay as they are, and so do secrets whose variable is not set.
+The file is the whole truth about each object that it names: a key that is not given takes its default. What stays as
+it is: objects that the file does not name, also credentials and endpoints of an application that it does name; secrets
+that are not given or whose variable is not set; and whether a route or an endpoint is paused, which is an operator's.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,8 +14,9 @@ from django.db import transaction
 
 from connectors import formats
 from connectors import mapping as mappings
-from connectors.choices import EndpointAuth, Method, OnDeadline, OnFailure, Ordering, Patterns, Reply, Scheme
+from connectors.choices import EndpointAuth, Method, OnDeadline, OnFailure, Ordering, Pattern, Patterns, Reply, Scheme
 from connectors.configuration.reading import InvalidConfiguration, Section, Unset, read_file
+from connectors.headers import check_header
 from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Route
 from connectors.models import Mapping as MappingModel
 from connectors.models.endpoint import AUTH_PARAMETERS
@@ -22,7 +24,6 @@ from connectors.paths import MISSING
 
 SECTIONS = ("applications", "lookup_tables", "mappings", "routes")
 RETRY_KEYS = ("max_attempts", "first_delay_seconds", "factor", "max_delay_seconds")
-ROW_KEYS = ("target", "source", "type", "required", "default", "lookup", "constant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,20 @@ class Change:
 
 
 def apply_configuration(text: str, *, environ: Mapping[str, str], check: bool = False) -> list[Change]:
-    """Upserts everything in the file; with `check` nothing is kept. Raises InvalidConfiguration: nothing changed."""
+    """Upserts everything in the file, in one transaction; one Change for each object, in the order of the work.
+
+    With `check` the same is done and taken back. Raises InvalidConfiguration, with all faults; then nothing is changed.
+    """
     top = read_file(text, environ)
-    if top.raw("version") != 1:
+    version = top.raw("version")
+    if isinstance(version, bool) or not isinstance(version, int) or version != 1:
         top.fault("version", "it has to be 1")
     with transaction.atomic():
         changes = _Applying(top).run()
         if top.faults or check:
             transaction.set_rollback(True)
     if top.faults:
-        raise InvalidConfiguration(dict.fromkeys(top.faults))
+        raise InvalidConfiguration(top.faults)
     return changes
 
 
@@ -57,36 +62,38 @@ class _Applying:
         self.top = top
         self.changes: list[Change] = []
         self.named: dict[str, set[str]] = {}
+        self.tables: dict[str, LookupTable] = {}
 
     def run(self) -> list[Change]:
-        """In the order of their references; a savepoint for each object, so that one fault does not hide the next."""
+        """In the order of their references. What is faulty is left out, and the rest is read on for its own faults."""
         sections = {key: self.top.sections(key) for key in SECTIONS}
         self.top.end()
         for table in self._each("lookup table", sections["lookup_tables"]):
             self._lookup_table(table)
+        self.tables = {table.slug: table for table in LookupTable.objects.all()}
         for mapping in self._each("mapping", sections["mappings"]):
             self._mapping(mapping)
-        applications = self._each("application", sections["applications"])
-        for application in applications:
+        for application in self._each("application", sections["applications"]):
             self._application(application)
         for route in self._each("route", sections["routes"]):
             self._route(route)
         return self.changes
 
     def _each(self, kind: str, sections: list[Section]) -> list[Section]:
-        """The sections that have a slug of their own; remembers the slugs, so that one fault is not reported twice."""
+        """All but those whose slug another one has; remembers the slugs, so that one fault is not reported twice."""
         slugs = self.named.setdefault(kind, set())
         found = []
         for section in sections:
             slug = section.text("slug", required=True)
             if slug in slugs:
                 section.fault("slug", f"{slug!r} occurs twice")
-            elif slug:
-                slugs.add(slug)
+            else:
+                slugs.update({slug} - {""})
                 found.append(section)
         return found
 
     def _reference(self, section: Section, key: str, kind: str, model: Any, *, required: bool) -> Any:
+        """The row that a slug names; None if there is none, a fault unless it is in this file and faulty itself."""
         slug = section.text(key, required=required)
         found = model.objects.filter(slug=slug).first() if slug else None
         if slug and found is None and slug not in self.named.get(kind, ()):
@@ -94,72 +101,86 @@ class _Applying:
         return found
 
     def _lookup_table(self, section: Section) -> None:
-        entries = section.raw("entries", {})
         table = _find(LookupTable, slug=section.text("slug"))
-        values = {"name": section.text("name"), "entries": {} if entries is None else entries}
+        values: dict[str, Any] = {"name": section.text("name"), "entries": section.mapping("entries") or {}}
         section.end()
         self._save("lookup table", section, table, values)
 
     def _mapping(self, section: Section) -> None:
-        mapping = _find(MappingModel, slug=section.text("slug"))
-        rows = section.sections("fields") if section.has("fields") else None
-        expression = section.text("expression")
-        if (rows is None) == (not expression):
-            section.fault("", "a mapping has either fields or an expression")
-        values = {"name": section.text("name"), "description": section.text("description"), "expression": expression}
-        read = [self._row(row) for row in rows or []]
         before = len(section.faults)
+        mapping = _find(MappingModel, slug=section.text("slug"))
+        expression = section.text("expression")
+        values: dict[str, Any] = {
+            "name": section.text("name"),
+            "description": section.text("description"),
+            "expression": expression,
+        }
+        rows = self._rows(section)
         section.end()
-        if None in read or len(section.faults) > before or not self._compiles(section, read, expression):
+        if expression:
+            self._compiles([section], {"expression": expression})
+        if rows or len(section.faults) > before:
+            # a row that is faulty by itself is left out, so that the faults of the others are found, too
+            self._compiles([one for one, row in rows if row], {"fields": [row for _, row in rows if row]})
+        definitions = [row for _, row in rows if row]
+        if mapping.pk is None or _differs(mapping.definition().get("fields", []), definitions):
+            values["fields"] = MISSING
+        change = self._save("mapping", section, mapping, values)
+        if change is None or len(section.faults) > before:
             return
-        old = mapping.definition() if mapping.pk else None
-        before = len(self.changes)
-        self._save("mapping", section, mapping, values)
-        if len(self.changes) == before:
-            return
-        self._save_rows(mapping, [row for row in read if row is not None], old)
+        if "fields" in values:
+            self._save_rows(mapping, definitions)
         version = mapping.publish()
-        change = self.changes[-1]
         if version is not None and change.action != "created":
-            details = ["fields" if rows else "expression", f"version {version.number}"]
-            self.changes[-1] = Change("changed", change.kind, change.slug, ", ".join(details))
+            detail = "; ".join(filter(None, (change.detail, f"version {version.number}")))
+            self.changes[-1] = Change("changed", change.kind, change.slug, detail)
+
+    def _rows(self, section: Section) -> list[tuple[Section, dict[str, Any] | None]]:
+        """The rows as the model's definition writes them, keys in its order; None for one that is faulty."""
+        given = section.values.get("fields") is not None
+        rows = section.sections("fields")
+        if given == (section.values.get("expression") not in (None, "")):
+            section.fault("", "a mapping has either fields or an expression")
+        elif given and not section.values["fields"]:
+            section.fault("fields", "a mapping has at least one row")
+        return [(row, self._row(row)) for row in rows]
 
     def _row(self, section: Section) -> dict[str, Any] | None:
         before = len(section.faults)
         row: dict[str, Any] = {"target": section.text("target", required=True)}
-        for key in ("source", "type", "lookup"):
+        for key in ("source", "type"):
             if text := section.text(key):
                 row[key] = text
         if section.boolean("required", default=False):
             row["required"] = True
-        for key in ("default", "constant"):
-            if section.has(key):
-                row[key] = section.raw(key)
+        if section.has("default"):
+            row["default"] = section.raw("default")
+        if text := section.text("lookup"):
+            row["lookup"] = text
+        if section.has("constant"):
+            row["constant"] = section.raw("constant")
         section.end()
+        if len(row["target"]) > _TARGET_LENGTH:
+            section.fault("target", f"it has at most {_TARGET_LENGTH} letters")
         return row if len(section.faults) == before else None
 
-    def _compiles(self, section: Section, rows: list[dict[str, Any] | None], expression: str) -> bool:
-        lookups = {table.slug: table.entries for table in LookupTable.objects.all()}
+    def _compiles(self, sections: list[Section], definition: dict[str, Any]) -> None:
+        """Reports what the compiler says, each fault to the section at its index."""
+        if not sections:
+            return
+        lookups = {slug: table.entries for slug, table in self.tables.items()}
         for slug in self.named.get("lookup table", ()):
-            lookups.setdefault(slug, {})
-        definition = {"expression": expression} if expression else {"fields": rows}
+            lookups.setdefault(slug, {})  # faulty itself: said there
         try:
             mappings.compile_definition(definition, lookups)
         except mappings.InvalidMapping as error:
             for fault in error.faults:
-                section.fault(fault.field if expression else f"fields[{fault.index}].{fault.field}", fault.message)
-            return False
-        return True
+                sections[fault.index].fault(fault.field, fault.message)
 
-    def _save_rows(self, mapping: MappingModel, rows: list[dict[str, Any]], old: dict[str, Any] | None) -> None:
-        if old is not None and not _differs(old.get("fields", []), rows):
-            return
+    def _save_rows(self, mapping: MappingModel, rows: list[dict[str, Any]]) -> None:
         mapping.rows.all().delete()
-        tables = {
-            table.slug: table for table in LookupTable.objects.filter(slug__in=[row.get("lookup", "") for row in rows])
-        }
-        for position, row in enumerate(rows):
-            FieldRow.objects.create(
+        FieldRow.objects.bulk_create(
+            FieldRow(
                 mapping=mapping,
                 position=position,
                 target=row["target"],
@@ -167,69 +188,74 @@ class _Applying:
                 type=row.get("type", ""),
                 required=row.get("required", False),
                 default=_json_text(row.get("default", MISSING)),
-                lookup=tables.get(row.get("lookup", "")),
+                lookup=self.tables.get(row.get("lookup", "")),
                 constant=_json_text(row.get("constant", MISSING)),
             )
+            for position, row in enumerate(rows)
+        )
 
     def _application(self, section: Section) -> None:
         application = _find(Application, slug=section.text("slug"))
-        values = {"name": section.text("name"), "description": section.text("description")}
+        values: dict[str, Any] = {"name": section.text("name"), "description": section.text("description")}
         credentials, endpoints = section.sections("credentials"), section.sections("endpoints")
         section.end()
-        before = len(self.changes)
         self._save("application", section, application, values)
-        if len(self.changes) == before:
-            application = Application(slug=application.slug)  # faulty: its parts are read for their own faults only
         names: set[str] = set()
         for one in credentials:
             name = one.text("name", "main")
             if name in names:
                 one.fault("name", f"{name!r} occurs twice")
-            names.add(name)
-            self._credential(one, application, name)
+            else:
+                names.add(name)
+                self._credential(one, application, name)
         for one in self._each("endpoint", endpoints):
             self._endpoint(one, application)
 
     def _credential(self, section: Section, application: Application, name: str) -> None:
         credential = _find(Credential, application=application, name=name) if application.pk else Credential(name=name)
-        scheme = section.choice("scheme", Scheme.values, credential.scheme if credential.pk else Scheme.API_KEY)
+        scheme = section.choice("scheme", Scheme.values, Scheme.API_KEY)
         secret = section.secret("secret")
-        values = {"username": section.text("username"), "enabled": section.boolean("enabled", default=True)}
+        values: dict[str, Any] = {
+            "username": section.text("username"),
+            "enabled": section.boolean("enabled", default=True),
+        }
         section.end()
         new_scheme = credential.scheme != scheme
-        if isinstance(secret, str) and (new_scheme or not credential.has_this_secret(secret)):
+        if new_scheme:
             credential.scheme = scheme
+            values["scheme"] = MISSING
+        if isinstance(secret, str) and (new_scheme or not credential.has_this_secret(secret)):
             credential.set_secret(secret)
             values["secret"] = MISSING
         elif not isinstance(secret, str) and (new_scheme or not credential.has_secret):
             section.fault("secret", _missing_secret(secret))
-        values["scheme"] = scheme
-        if application.pk:
-            self._save("credential", section, credential, values, slug=f"{application.slug}/{name}")
+        self._save("credential", section, credential, values, slug=f"{application.slug}/{name}")
 
     def _endpoint(self, section: Section, application: Application) -> None:
         endpoint = _find(Endpoint, slug=section.text("slug"))
-        if endpoint.pk and application.pk and endpoint.application_id != application.pk:
+        if endpoint.pk is None:
+            endpoint.application = application
+        elif endpoint.application_id != application.pk:
             section.fault("slug", f"this endpoint belongs to the application {endpoint.application.slug!r}")
-            return
-        endpoint.application = application
-        values = {
+        values: dict[str, Any] = {
             "name": section.text("name"),
             "url": section.text("url", required=True),
             "method": section.choice("method", Method.values, Method.POST),
-            "headers": section.raw("headers") or None,
+            "headers": section.mapping("headers"),
             "timeout_seconds": section.number("timeout_seconds", 10),
         }
         if self._auth(section, endpoint):
             values["auth"] = MISSING
         section.end()
-        if application.pk:
-            self._save("endpoint", section, endpoint, values)
+        self._save("endpoint", section, endpoint, values)
 
     def _auth(self, section: Section, endpoint: Endpoint) -> bool:
         """Takes the auth into the row; whether it differs from what is stored."""
-        auth = section.section("auth") or Section({"scheme": "none"}, section.at("auth"), section.faults)
+        auth = section.section("auth")
+        before = len(auth.faults)
         scheme = auth.choice("scheme", EndpointAuth.values, EndpointAuth.NONE)
+        if len(auth.faults) > before:
+            return False  # nobody knows which parameters it has
         stored = endpoint.read_auth() if endpoint.pk and endpoint.auth_scheme == scheme else {}
         parameters: dict[str, str] = {}
         for name, is_secret in AUTH_PARAMETERS[scheme].items():
@@ -245,6 +271,7 @@ class _Applying:
             else:
                 auth.fault(name, _missing_secret(value))
         auth.end()
+        _check_auth_headers(auth, parameters)
         if endpoint.pk and endpoint.auth_scheme == scheme and stored == parameters:
             return False
         endpoint.set_auth(scheme, parameters)
@@ -252,24 +279,20 @@ class _Applying:
 
     def _route(self, section: Section) -> None:
         route = _find(Route, slug=section.text("slug"))
-        before = len(section.faults)
-        source = self._reference(section, "source", "application", Application, required=True)
-        endpoint = self._reference(section, "endpoint", "endpoint", Endpoint, required=True)
-        values = {
+        ordering = Ordering.KEY if section.values.get("ordering_key") else Ordering.ROUTE
+        values: dict[str, Any] = {
             "name": section.text("name"),
-            "source": source,
-            "endpoint": endpoint,
+            "source": self._reference(section, "source", "application", Application, required=True),
+            "endpoint": self._reference(section, "endpoint", "endpoint", Endpoint, required=True),
             "patterns": _patterns(section),
-            "schema": section.raw("schema"),
+            "schema": _schema(section),
             "mapping": self._reference(section, "mapping", "mapping", MappingModel, required=False),
             "reply_mapping": self._reference(section, "reply_mapping", "mapping", MappingModel, required=False),
             "reply": section.choice("reply", Reply.values, Reply.DOCUMENT),
-            "ordering": section.choice(
-                "ordering", Ordering.values, Ordering.KEY if section.values.get("ordering_key") else Ordering.ROUTE
-            ),
+            "ordering": section.choice("ordering", Ordering.values, ordering),
             "ordering_key": section.text("ordering_key"),
             "idempotency_key": section.text("idempotency_key"),
-            "search_keys": section.raw("search_keys") or None,
+            "search_keys": section.mapping("search_keys"),
             "on_failure": section.choice("on_failure", OnFailure.values, OnFailure.BLOCK),
             "sync_deadline_seconds": section.number("sync_deadline_seconds", 8),
             "on_deadline": section.choice("on_deadline", OnDeadline.values, OnDeadline.TIMEOUT),
@@ -279,35 +302,40 @@ class _Applying:
             **_retry(section),
         }
         section.end()
-        if source is not None and endpoint is not None:
-            self._save("route", section, route, values)
-        elif len(section.faults) == before:
-            return  # it names something of this file that is faulty itself: said there
+        self._save("route", section, route, values)
 
-    def _save(self, kind: str, section: Section, row: Any, values: dict[str, Any], *, slug: str = "") -> None:
+    def _save(self, kind: str, section: Section, row: Any, values: dict[str, Any], *, slug: str = "") -> Change | None:
         """Saves a row whose attributes differ, after the model's own checks; their faults get the file's paths.
 
-        A value MISSING marks what the caller has put into the row already.
+        A value MISSING marks what the caller puts into the row. Returns None where the row, or one that it rests on, is
+        faulty; what is absent has been reported by then.
         """
         new = row.pk is None
         changed = [] if new else [key for key, value in values.items() if _differs(getattr(row, key, None), value)]
         for name, value in values.items():
             if value is not MISSING:
                 setattr(row, name, value)
+        absent = {name for name in _OWNERS if getattr(row, f"{name}_id", 0) is None}
+        absent.update({"slug"} if getattr(row, "slug", None) == "" else ())
         try:
-            row.full_clean(validate_unique=new)
+            row.full_clean(exclude=absent, validate_unique=new and not absent, validate_constraints=not absent)
         except ValidationError as error:
             for name, messages in error.message_dict.items():
                 for message in messages:
                     section.fault(_KEYS.get(name, name), message)
-            return
+            return None
+        if absent:
+            return None
         if new or changed:
             row.save()
         action = "created" if new else "changed" if changed else "unchanged"
-        detail = ", ".join(_KEYS.get(name, name) for name in changed) if action == "changed" else ""
+        detail = ", ".join(_KEYS.get(name, name) for name in changed)
         self.changes.append(Change(action, kind, slug or row.slug, detail))
+        return self.changes[-1]
 
 
+_TARGET_LENGTH = FieldRow._meta.get_field("target").max_length or 0
+_OWNERS = ("application", "source", "endpoint")
 _KEYS = {**{name: f"retry.{name}" for name in RETRY_KEYS}, "__all__": ""}
 
 
@@ -327,20 +355,39 @@ def _json_text(value: Any) -> str:
 
 
 def _missing_secret(given: Unset | None) -> str:
-    return f"the environment variable {given.name} is not set, and nothing is stored yet" if given else "it is required"
+    return f"the environment variable {given.name} is not set, and no secret is stored" if given else "it is required"
+
+
+def _check_auth_headers(auth: Section, parameters: dict[str, str]) -> None:
+    """What is sent as a header has to be one; HTTP Basic is encoded and may hold any letters."""
+    header = parameters.get("header", "Authorization")
+    if problem := check_header(header, ""):
+        auth.fault("header", problem)
+    for name in ("key", "token"):
+        if (value := parameters.get(name)) and not problem and (said := check_header(header, value)):
+            auth.fault(name, said)
 
 
 def _patterns(section: Section) -> str:
     value = section.raw("patterns", ["async"])
-    text = ",".join(str(item) for item in value) if isinstance(value, list) else ""
+    known = isinstance(value, list) and all(item in Pattern.values for item in value)
+    text = ",".join(value) if known else ""
     if text not in Patterns.values:
         section.fault("patterns", "it is a list of async and sync, the default one first")
         return Patterns.ASYNC
     return text
 
 
+def _schema(section: Section) -> dict[str, Any] | bool | None:
+    value = section.raw("schema")
+    if value is None or isinstance(value, dict | bool):
+        return value
+    section.fault("schema", "it has to be a JSON Schema: a mapping, true or false")
+    return None
+
+
 def _retry(section: Section) -> dict[str, Any]:
-    retry = section.section("retry") or Section({}, section.at("retry"), section.faults)
+    retry = section.section("retry")
     values = {
         "max_attempts": retry.integer("max_attempts", 8),
         "first_delay_seconds": retry.number("first_delay_seconds", 5),

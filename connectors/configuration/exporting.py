@@ -3,30 +3,34 @@
 import re
 from typing import Any
 
-import yaml
+from django.db.models import Prefetch
 
 from connectors.choices import EndpointAuth, Method
-from connectors.configuration.reading import Dumper
+from connectors.configuration import notation
+from connectors.configuration.reading import NAME
 from connectors.models import Application, Credential, Endpoint, LookupTable, Mapping, Route
 from connectors.models.endpoint import AUTH_PARAMETERS
 
 
 def export_configuration() -> str:
-    """The whole configuration. Applying it again on the same platform changes nothing."""
+    """The whole configuration. Applying it again on the same platform changes nothing.
+
+    The columns with secrets are not even read.
+    """
     names: dict[str, None] = {}
+    applications = Application.objects.order_by("slug").prefetch_related(
+        Prefetch("credentials", Credential.objects.defer("secret", "secret_hash").order_by("name")),
+        Prefetch("endpoints", Endpoint.objects.defer("auth_secrets").order_by("slug")),
+    )
+    routes = Route.objects.order_by("slug").select_related("source", "endpoint", "mapping", "reply_mapping")
     document = {
         "version": 1,
-        "applications": [_application(row, names) for row in Application.objects.order_by("slug")],
+        "applications": [_application(row, names) for row in applications],
         "lookup_tables": [_lookup_table(row) for row in LookupTable.objects.order_by("slug")],
-        "mappings": [_mapping(row) for row in Mapping.objects.order_by("slug")],
-        "routes": [
-            _route(row)
-            for row in Route.objects.select_related("source", "endpoint", "mapping", "reply_mapping").order_by("slug")
-        ],
+        "mappings": [_mapping(row) for row in Mapping.objects.order_by("slug").prefetch_related("rows__lookup")],
+        "routes": [_route(row) for row in routes.defer("endpoint__auth_secrets")],
     }
-    document = {key: value for key, value in document.items() if value != []}
-    text: str = yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
-    return _heading(list(names)) + text
+    return _heading(list(names)) + notation.dump({key: value for key, value in document.items() if value != []})
 
 
 def _heading(names: list[str]) -> str:
@@ -45,8 +49,8 @@ def _application(row: Application, names: dict[str, None]) -> dict[str, Any]:
             "slug": row.slug,
             "name": _escaped(row.name),
             "description": _escaped(row.description),
-            "credentials": [_credential(row, one, names) for one in row.credentials.order_by("name")],
-            "endpoints": [_endpoint(one, names) for one in row.endpoints.order_by("slug")],
+            "credentials": [_credential(row, one, names) for one in row.credentials.all()],
+            "endpoints": [_endpoint(one, names) for one in row.endpoints.all()],
         }
     )
 
@@ -113,12 +117,12 @@ def _route(row: Route) -> dict[str, Any]:
         "max_body_bytes": row.max_body_bytes,
         "retention_days": row.retention_days,
     }
-    schema = {"schema": exported["schema"]} if row.schema is not None else {}
-    return {**_without_empty(exported), **schema, "enabled": row.enabled}
+    return {**_without_empty(exported), "enabled": row.enabled}
 
 
 def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value not in ("", None, [], {})}
+    """An empty mapping stays: `headers: {}` is not the same as none."""
+    return {key: value for key, value in values.items() if value not in ("", None, [])}
 
 
 def _plain(number: float) -> int | float:
@@ -137,9 +141,9 @@ def _placeholder(names: dict[str, None], *parts: str) -> str:
 
 
 def _escaped(value: Any) -> Any:
-    """Texts that hold `${…}` themselves get a second dollar, which `apply` takes away again."""
+    """Texts that hold `${NAME}` themselves get a second dollar there, which `apply` takes away again."""
     if isinstance(value, str):
-        return re.sub(r"\$(?=\$*\{)", "$$", value) if "${" in value else value
+        return re.sub(rf"\${NAME}", r"$\g<0>", value) if "${" in value else value
     if isinstance(value, dict):
         return {key: _escaped(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,93 +1,31 @@
-"""Text → plain values: YAML with exact numbers, `${NAME}` replaced, and a path for every fault."""
+"""Text → plain values: `${NAME}` replaced, types checked, and a path for every fault."""
 
 import difflib
+import json
 import re
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
-import yaml
-
 from connectors import formats
+from connectors.configuration import notation
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_VALUES = 500_000  # after aliases have been expanded
-PLACEHOLDER = re.compile(r"\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+MAX_LETTERS = 4 * MAX_BYTES  # likewise, and after placeholders have been replaced
+NAME = r"\{([A-Za-z_][A-Za-z0-9_]*)\}"
+PLACEHOLDER = re.compile(rf"\$?\${NAME}")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_PLAIN_KEY = re.compile(r"[\w$][\w$-]*\Z")
 
 
 class InvalidConfiguration(Exception):
     """A file that cannot be applied; `faults` are lines "path: message", all of them."""
 
     def __init__(self, faults: Iterable[str]) -> None:
-        self.faults = list(faults)
+        self.faults = list(dict.fromkeys(_CONTROLS.sub(" ", fault) for fault in faults))
         super().__init__("\n".join(self.faults))
-
-
-class Loader(yaml.SafeLoader):
-    """YAML 1.2's idea of scalars: only true and false are booleans, dates are texts, fractions keep their digits."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        """Keys are texts as they are written (`404`, `NO`); one that occurs twice is a fault."""
-        self.flatten_mapping(node)
-        mapping: dict[Hashable, Any] = {}
-        for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key has to be a text", key_node.start_mark)
-            if key_node.value in mapping:
-                problem = f"the key {key_node.value!r} occurs twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-            mapping[key_node.value] = self.construct_object(value_node, deep=True)
-        return mapping
-
-
-class Dumper(yaml.SafeDumper):
-    """Quotes whatever this loader or an older one would not read as a text; no aliases, lists indented."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
-        return super().increase_indent(flow, False)
-
-
-def _set_up_scalars() -> None:
-    null, boolean, integer, decimal, merge = (
-        f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "merge")
-    )
-    patterns = [
-        (null, re.compile(r"(?:~|null|Null|NULL|)\Z"), ["~", "n", "N", ""]),
-        (boolean, re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF")),
-        (integer, re.compile(r"-?(?:0|[1-9][0-9]*)\Z"), list("-0123456789")),
-        (decimal, re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?\Z"), list("-0123456789")),
-        (merge, re.compile(r"<<\Z"), ["<"]),
-    ]
-    Loader.yaml_implicit_resolvers = {}
-    for tag, pattern, first in patterns:
-        Loader.add_implicit_resolver(tag, pattern, first)
-        Dumper.add_implicit_resolver(tag, pattern, first)
-    # nothing else has a constructor: dates, sets and binaries of YAML are faults, since JSON has no such values
-    kept = (null, boolean, "tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", None)
-    Loader.yaml_constructors = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in kept}
-    Loader.add_constructor(decimal, _construct_decimal)
-    Loader.add_constructor(integer, lambda loader, node: int(str(node.value)))
-    Loader.add_constructor("tag:yaml.org,2002:map", Loader.construct_mapping)
-    Dumper.add_representer(Decimal, lambda dumper, value: dumper.represent_scalar(decimal, str(value)))
-    Dumper.add_representer(str, _represent_text)
-
-
-def _construct_decimal(loader: Any, node: Any) -> Decimal:
-    try:
-        return Decimal(str(node.value))
-    except InvalidOperation:
-        raise yaml.constructor.ConstructorError(None, None, "the number is out of range", node.start_mark) from None
-
-
-def _represent_text(dumper: Any, value: str) -> Any:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
-
-
-_set_up_scalars()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,50 +35,65 @@ class Unset:
     name: str
 
 
+class Faults(list[str]):
+    """Lines "path: message". A value that came from the environment is named in them, never shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._replaced: list[tuple[str, str, str]] = []
+
+    def replaced(self, path: str, name: str, value: str) -> None:
+        """Remembers that a part of what stands at `path` came from the variable `name`."""
+        if value:
+            self._replaced.append((path, name, value))
+
+    def add(self, path: str, message: str) -> None:
+        for place, name, value in self._replaced:
+            if place == path or place.startswith((f"{path}.", f"{path}[")):
+                for written in (value, repr(value)[1:-1]):
+                    message = message.replace(written, f"${{{name}}}")
+        self.append(f"{path}: {message}")
+
+
 def read_file(text: str, environ: Mapping[str, str]) -> "Section":
     """The file's top section. Raises InvalidConfiguration if it is not YAML at all."""
-    if len(text) > MAX_BYTES:
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise InvalidConfiguration([f"file: it is larger than {MAX_BYTES} bytes"])
+    faults = Faults()
     try:
-        document = _load(text)
-    except yaml.YAMLError as error:
-        raise InvalidConfiguration([f"file: {_explained(error)}"]) from None
-    except (RecursionError, ValueError) as error:
-        raise InvalidConfiguration([f"file: it cannot be read: {error}"]) from None
-    if not isinstance(document, dict):
-        raise InvalidConfiguration(["file: it has to be a mapping with the key version"])
-    faults: list[str] = []
-    replaced = _Replacing(environ, faults).value(document, "")
+        document = notation.load(text)
+        if not isinstance(document, dict):
+            raise InvalidConfiguration(["file: it has to be a mapping with the key version"])
+        replaced = _Replacing(environ, faults).value(document, "")
+    except notation.NotReadable as error:
+        raise InvalidConfiguration([f"file: {error}"]) from None
+    except RecursionError:  # aliases nest deeper than what is written
+        raise InvalidConfiguration(["file: it is nested too deeply"]) from None
     return Section(replaced, "", faults)
 
 
-def _load(text: str) -> Any:
-    if text.lstrip().startswith("{"):
-        try:
-            return formats.parse(text.encode())
-        except formats.MalformedBody:
-            pass  # flow style YAML begins like this, too
-    return yaml.load(text, Loader=Loader)  # noqa: S506 - a SafeLoader
-
-
-def _explained(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
-    return f"{getattr(error, 'problem', None) or 'it is not YAML'}{place}"
+def below(path: str, key: str) -> str:
+    """The path of a key, on one line: `routes[0].retry`, `entries["United Kingdom"]`."""
+    if not _PLAIN_KEY.match(key):
+        return f"{path}[{json.dumps(key[:100])}]"
+    return f"{path}.{key}" if path else key
 
 
 class _Replacing:
-    def __init__(self, environ: Mapping[str, str], faults: list[str]) -> None:
+    """Replaces placeholders in texts, never in keys; refuses what no database and no JSON can hold."""
+
+    def __init__(self, environ: Mapping[str, str], faults: Faults) -> None:
         self._environ = environ
         self._faults = faults
-        self._count = 0
+        self._values = 0
+        self._letters = 0
 
     def value(self, value: Any, path: str) -> Any:
-        self._count += 1
-        if self._count > MAX_VALUES:
+        self._values += 1
+        if self._values > MAX_VALUES:
             raise InvalidConfiguration([f"file: it holds more than {MAX_VALUES} values"])
         if isinstance(value, dict):
-            return {key: self.value(item, f"{path}.{key}" if path else key) for key, item in value.items()}
+            return {self._whole(key, path): self.value(item, below(path, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self.value(item, f"{path}[{index}]") for index, item in enumerate(value)]
         return self._text(value, path) if isinstance(value, str) else value
@@ -154,62 +107,94 @@ class _Replacing:
             if match[0].startswith("$$"):
                 return match[0][1:]
             if match[1] not in self._environ:
-                self._faults.append(f"{path}: the environment variable {match[1]} is not set")
+                self._faults.add(path, f"the environment variable {match[1]} is not set")
                 return ""
+            self._faults.replaced(path, match[1], self._environ[match[1]])
             return self._environ[match[1]]
 
-        return PLACEHOLDER.sub(replace, text)
+        return self._whole(PLACEHOLDER.sub(replace, text) if "${" in text else text, path)
+
+    def _whole(self, text: str, path: str) -> str:
+        """`text` with escaped surrogates joined to the letters they stand for; half a pair is a fault."""
+        self._letters += len(text)
+        if self._letters > MAX_LETTERS:
+            raise InvalidConfiguration([f"file: it holds more than {MAX_LETTERS} letters"])
+        if text.isascii():
+            return text
+        try:
+            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            self._faults.add(path, "it holds half of a surrogate pair, which is not a letter")
+            return ""
 
 
 @dataclass(slots=True)
 class Section:
-    """A mapping of the file. Reading a key checks its type; `end` names the keys that nobody asked for."""
+    """A mapping of the file. Reading a key checks its type; `end` names the keys that nobody asked for.
+
+    Whatever is read is usable: in the place of a faulty value its default is returned, and the fault is kept.
+    """
 
     values: dict[str, Any]
     path: str
-    faults: list[str]
+    faults: Faults
+    owner: str = ""  # the slug of the object it is a part of, for people who do not count list items
     asked: set[str] = field(default_factory=set)
 
     def at(self, key: str) -> str:
-        return f"{self.path}.{key}" if self.path else key
+        return below(self.path, key) if key else self.path
 
     def fault(self, key: str, message: str) -> None:
-        self.faults.append(f"{self.at(key) if key else self.path}: {message}")
+        """`key` may be a path below this section, or "" for the section itself."""
+        path = f"{self.path}.{key}" if self.path and key else self.path or key
+        self.faults.add(path, f"{message} (in {self.owner})" if self.owner and key != "slug" else message)
 
     def has(self, key: str) -> bool:
         self.asked.add(key)
         return key in self.values
 
     def raw(self, key: str, default: Any = None) -> Any:
-        """Any value; one that rests on an unset variable is a fault."""
-        if not self.has(key):
-            return default
-        value = self.values[key]
-        for unset in _unset(value):
-            self.fault(key, f"the environment variable {unset.name} is not set")
-            return default
-        return value
+        """Any JSON value."""
+        return self.values[key] if self.has(key) and self._is_sound(key) else default
 
     def text(self, key: str, default: str = "", *, required: bool = False) -> str:
-        value = self.raw(key)
+        """A text; whole numbers and those without exponent are taken as they are written."""
+        value = self.values[key] if self.has(key) else None
+        if isinstance(value, Unset):
+            self._is_sound(key)  # says which variable it is
+            return default
         if value is None:
-            if required and not any(line.startswith(f"{self.at(key)}: ") for line in self.faults):
+            if required:
                 self.fault(key, "it is required")
             return default
         if isinstance(value, bool | dict | list):
             self.fault(key, "it has to be a text")
             return default
-        if required and value == "":
+        text = str(value)
+        if not isinstance(value, str) and "E" in text:
+            self.fault(key, "it has to be a text; put it into quotes")
+            return default
+        if "\0" in text:
+            self.fault(key, "it must not hold the character NUL")
+            return default
+        if required and text == "":
             self.fault(key, "it must not be empty")
-        return value if isinstance(value, str) else formats.dump(value).decode()
+        return text
 
     def secret(self, key: str) -> str | Unset | None:
-        """A secret, the unset variable that stands for it, or None if it is not given."""
-        if self.has(key) and isinstance(self.values[key], Unset):
-            return self.values[key]
-        if not self.has(key):
-            return None
-        return self.text(key, required=True)
+        """A secret, the unset variable that stands for it, or None if it is not given.
+
+        Controls are refused: no header and no HTTP Basic can carry them (RFC 9110, 5.5; RFC 7617, 2). Most often they
+        are the line feed at the end of a file that somebody put into a variable.
+        """
+        given = self.values[key] if self.has(key) else None
+        if given is None or isinstance(given, Unset):
+            return given
+        text = self.text(key, required=True)
+        if _CONTROLS.search(text):
+            self.fault(key, "a secret must not hold control characters such as a line feed")
+            return ""
+        return text
 
     def choice(self, key: str, choices: Collection[str], default: str) -> str:
         value = self.text(key, default)
@@ -223,7 +208,11 @@ class Section:
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
             self.fault(key, "it has to be a number")
             return default
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # a whole number of some hundred digits
+            self.fault(key, "the number is out of range")
+            return default
 
     def integer(self, key: str, default: int) -> int:
         value = self.raw(key, default)
@@ -239,23 +228,34 @@ class Section:
             return default
         return value
 
-    def section(self, key: str) -> "Section | None":
-        if not self.has(key) or self.values[key] is None:
-            return None
-        if not isinstance(self.values[key], dict):
+    def mapping(self, key: str) -> dict[str, Any] | None:
+        """A mapping with any keys, or None if it is not given."""
+        value = self.raw(key)
+        if value is None or isinstance(value, dict):
+            return value
+        self.fault(key, "it has to be a mapping")
+        return None
+
+    def section(self, key: str) -> "Section":
+        """A mapping with known keys; an empty one if it is not given."""
+        values = self.values[key] if self.has(key) else None
+        if values is not None and not isinstance(values, dict):
             self.fault(key, "it has to be a mapping")
-            return None
-        return Section(self.values[key], self.at(key), self.faults)
+            values = None
+        return Section(values or {}, self.at(key), self.faults, self.owner)
 
     def sections(self, key: str) -> "list[Section]":
+        """A list of mappings with known keys; an empty one if it is not given."""
         found = []
-        values = self.values.get(key) if self.has(key) else None
+        values = self.values[key] if self.has(key) else None
         if values is not None and not isinstance(values, list):
             self.fault(key, "it has to be a list")
             return []
         for index, value in enumerate(values or []):
             if isinstance(value, dict):
-                found.append(Section(value, f"{self.at(key)}[{index}]", self.faults))
+                slug = value.get("slug")
+                owner = slug[:100] if isinstance(slug, str) else self.owner
+                found.append(Section(value, f"{self.at(key)}[{index}]", self.faults, owner))
             else:
                 self.fault(f"{key}[{index}]", "it has to be a mapping")
         return found
@@ -265,15 +265,35 @@ class Section:
         for key in self.values:
             if key not in self.asked:
                 close = difflib.get_close_matches(key, self.asked, n=1)
-                self.fault(key, f"this key is not known{f'; did you mean {close[0]}?' if close else ''}")
+                self.faults.add(
+                    below(self.path, key), f"this key is not known{f'; did you mean {close[0]}?' if close else ''}"
+                )
+
+    def _is_sound(self, key: str) -> bool:
+        """Whether a value rests on no unset variable and can be kept as JSON; names what does not."""
+        value = self.values[key]
+        if isinstance(value, str):
+            return True
+        unset = list(_unset(value, self.at(key)))
+        for path, name in unset:
+            self.faults.add(path, f"the environment variable {name} is not set")
+        if unset:
+            return False
+        try:
+            formats.parse(formats.dump(value))
+        except (formats.UnwritableValue, formats.MalformedBody):
+            nested = f"it holds a number out of range, or is nested deeper than {formats.MAX_DEPTH} levels"
+            self.fault(key, nested if isinstance(value, dict | list) else "the number is out of range")
+            return False
+        return True
 
 
-def _unset(value: Any) -> Iterable[Unset]:
+def _unset(value: Any, path: str) -> Iterable[tuple[str, str]]:
     if isinstance(value, Unset):
-        yield value
+        yield path, value.name
     elif isinstance(value, dict):
-        for item in value.values():
-            yield from _unset(item)
+        for key, item in value.items():
+            yield from _unset(item, below(path, key))
     elif isinstance(value, list):
-        for item in value:
-            yield from _unset(item)
+        for index, item in enumerate(value):
+            yield from _unset(item, f"{path}[{index}]")

@@ -397,6 +397,14 @@ def test_sync_call_on_a_lane_that_stands_still_is_a_503_at_once(hold: str, slug:
     assert Message.objects.count() == 2
 
 
+def test_sync_repeat_on_a_lane_that_stands_still_gets_the_stored_answer(destination: Destination) -> None:
+    configure_route(destination.url("/orders"))
+    first = post(f"{ORDERS}/sync", Idempotency_Key="k")
+    Lane.objects.update(hold="blocked")
+
+    assert post(f"{ORDERS}/sync", Idempotency_Key="k").json() == first.json()
+
+
 def test_database_that_is_away_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
     configure_route()
 

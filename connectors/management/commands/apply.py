@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from connectors.configuration import InvalidConfiguration, apply_configuration
+from connectors.configuration import MAX_BYTES, InvalidConfiguration, apply_configuration
+from connectors.models.fields import DecryptionFailed
 
 
 class Command(BaseCommand):
@@ -17,18 +18,37 @@ class Command(BaseCommand):
         parser.add_argument("--check", action="store_true", help="Only print what would happen.")
 
     def handle(self, *, file: Path, check: bool, **options: Any) -> None:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{file} cannot be read: {error}") from None
+        """Prints a line for each object; of an invalid file, a line for each fault to standard error."""
+        text = read_text(file)
         try:
             changes = apply_configuration(text, environ=os.environ, check=check)
         except InvalidConfiguration as error:
-            faults = "\n".join(error.faults)
-            raise CommandError(f"{faults}\n{file}: {len(error.faults)} faults; nothing was changed.") from None
+            for fault in error.faults:
+                self.stderr.write(fault)
+            count = len(error.faults)
+            raise CommandError(f"{file}: {count} fault{'' if count == 1 else 's'}; nothing was changed.") from None
+        except DecryptionFailed as error:
+            raise CommandError(f"{error} Nothing was changed.") from None
         for change in changes:
             self.stdout.write(str(change))
         counts = ", ".join(
             f"{sum(change.action == word for change in changes)} {word}" for word in ("created", "changed", "unchanged")
         )
         self.stdout.write(f"{counts}{'; only checked, nothing was saved' if check else ''}")
+
+
+def read_text(file: Path) -> str:
+    """The file's text, of which no more than the limit is read. Raises CommandError."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise CommandError(f"{file} is larger than {MAX_BYTES} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        raise CommandError(f"{file} is not UTF-8 (line {line}, byte {column} of it)") from None

@@ -1,7 +1,8 @@
 """`manage.py export`: the configuration as a file."""
 
 import os
-import tempfile
+import secrets
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,23 @@ class Command(BaseCommand):
         try:
             write_whole(output, text)
         except OSError as error:
-            raise CommandError(f"{output} cannot be written: {error}") from None
+            raise CommandError(f"{output} cannot be written: {error.strerror}") from None
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Either the whole new file is there afterwards, or the old one."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent or Path(), prefix=f".{path.name}")
+    """Either the whole new file is there afterwards, or the old one, also through a link. An old file's mode stays."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():  # a device or a pipe has nothing that could be replaced
+        path.write_text(text, encoding="utf-8")
+        return
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
