@@ -7,14 +7,12 @@ from urllib.parse import urlsplit
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.db import transaction
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import reverse
-from unfold.decorators import action, display
+from django.http import HttpRequest
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from connectors.admin.base import NamedAdmin
+from connectors.admin.pausing import Pausable
 from connectors.headers import check_header
 from connectors.models import Endpoint
 from connectors.models.endpoint import AUTH_PARAMETERS
@@ -91,14 +89,13 @@ class EndpointForm(forms.ModelForm):
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(NamedAdmin):
+class EndpointAdmin(Pausable, NamedAdmin):
     form = EndpointForm
     list_display = ("__str__", "slug", "application", "method", "url", "state", "updated_at")
     list_filter = ("application", "paused")
     list_select_related = ("application",)
     search_fields = ("slug", "name", "url")
     autocomplete_fields = ("application",)
-    actions_detail = ("pause", "resume")
     fieldsets = (
         (None, {"fields": ("name", "slug", "application")}),
         ("Call", {"fields": ("method", "url", "headers", "timeout_seconds")}),
@@ -113,46 +110,6 @@ class EndpointAdmin(NamedAdmin):
         super().save_model(request, obj, form, change)
         if warning := private_address(obj.url):
             self.message_user(request, warning, level="warning")
-
-    @action(
-        description="Pause",
-        permissions=["change"],
-        icon="pause",
-        dialog={
-            "title": "Pause this endpoint?",
-            "description": "Messages wait in their lanes until it is resumed.",
-            "form_submit_text": "Pause",
-        },
-    )
-    def pause(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return set_paused(self, request, object_id, paused=True)
-
-    @action(
-        description="Resume",
-        permissions=["change"],
-        icon="play_arrow",
-        dialog={
-            "title": "Resume this endpoint?",
-            "description": "Waiting messages are sent again, in order.",
-            "form_submit_text": "Resume",
-        },
-    )
-    def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return set_paused(self, request, object_id, paused=False)
-
-
-def set_paused(page: Any, request: HttpRequest, object_id: str, *, paused: bool) -> HttpResponse:
-    """The verb of routes and endpoints alike, logged with who did it."""
-    with transaction.atomic():
-        row = page.get_queryset(request).select_for_update(of=("self",)).get(pk=object_id)
-        if row.paused != paused:
-            row.paused = paused
-            row.save(update_fields=["paused", "updated_at"])
-            page.log_change(request, row, "Paused." if paused else "Resumed.")
-    page.message_user(request, f"“{row}” is {'paused' if paused else 'resumed'}.", level="success")
-    url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
-    # the dialog sends its form in the background and follows this header; without scripts a redirect does the same
-    return HttpResponse(headers={"HX-Redirect": url}) if "HX-Request" in request.headers else redirect(url)
 
 
 def private_address(url: str) -> str | None:

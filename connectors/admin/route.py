@@ -3,23 +3,22 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
-from unfold.decorators import action, display
+from unfold.decorators import display
 
 from connectors.admin.base import NamedAdmin
-from connectors.admin.endpoint import set_paused
+from connectors.admin.pausing import Pausable
 from connectors.models import Route
 
 
 @admin.register(Route)
-class RouteAdmin(NamedAdmin):
+class RouteAdmin(Pausable, NamedAdmin):
     list_display = ("__str__", "slug", "source", "endpoint", "patterns", "ordering", "state", "updated_at")
     list_filter = ("source", "endpoint", "enabled", "paused")
     list_select_related = ("source", "endpoint")
     autocomplete_fields = ("source", "endpoint", "mapping", "reply_mapping")
     readonly_fields = ("addresses",)
-    actions_detail = ("pause", "resume")
     fieldsets = (
         (None, {"fields": ("name", "slug", "enabled", "addresses")}),
         ("From and to", {"classes": ("tab",), "fields": ("source", "endpoint", "patterns")}),
@@ -66,32 +65,6 @@ class RouteAdmin(NamedAdmin):
             "{}",
             format_html_join("", '<div><code class="platform-code">POST {}</code></div>', ((path,) for path in paths)),
         )
-
-    @action(
-        description="Pause",
-        permissions=["change"],
-        icon="pause",
-        dialog={
-            "title": "Pause this route?",
-            "description": "Asynchronous messages are accepted and held, synchronous calls get 503.",
-            "form_submit_text": "Pause",
-        },
-    )
-    def pause(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return set_paused(self, request, object_id, paused=True)
-
-    @action(
-        description="Resume",
-        permissions=["change"],
-        icon="play_arrow",
-        dialog={
-            "title": "Resume this route?",
-            "description": "Held messages are sent, in order.",
-            "form_submit_text": "Resume",
-        },
-    )
-    def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return set_paused(self, request, object_id, paused=False)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"ordering": "route", **super().get_changeform_initial_data(request)}

@@ -107,6 +107,11 @@ class MessageAdmin(ReadOnly, ModelAdmin):
     def standing(self, message: Any) -> str:
         return str(message.standing(message.read_at))
 
+    @display(description="Pattern", ordering="pattern")
+    def mode(self, message: Message) -> str:
+        """Short, so that the list fits a laptop's screen."""
+        return str(message.pattern)
+
     @display(description="Lane", ordering=None)
     def lane_key(self, message: Message) -> str:
         return f"{message.lane.key or 'whole route'} #{message.position}"

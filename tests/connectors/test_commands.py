@@ -1,4 +1,5 @@
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,17 @@ def test_export_replaces_a_file_whole_and_keeps_its_mode(file: str, tmp_path: Pa
     assert old.read_text() == run("export")
     assert old.stat().st_mode & 0o777 == 0o640
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.yaml", "old.yaml", "platform.yaml"]
+
+
+def test_export_writes_into_what_is_no_file(file: str) -> None:
+    run("apply", file)
+    reading, writing = os.pipe()
+
+    run("export", "--output", f"/dev/fd/{writing}")
+    os.close(writing)
+
+    with open(reading, encoding="utf-8") as pipe:  # noqa: PTH123 - a descriptor has no path
+        assert pipe.read() == run("export")
 
 
 def test_export_that_cannot_be_written_fails_and_leaves_nothing(file: str, tmp_path: Path) -> None:

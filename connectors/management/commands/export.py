@@ -30,10 +30,10 @@ class Command(BaseCommand):
 
 def write_whole(path: Path, text: str) -> None:
     """Either the whole new file is there afterwards, or the old one, also through a link. An old file's mode stays."""
-    path = path.resolve()
-    if path.exists() and not path.is_file():  # a device or a pipe has nothing that could be replaced
+    if path.exists() and not path.is_file():  # /dev/stdout has nothing that could be replaced
         path.write_text(text, encoding="utf-8")
         return
+    path = path.resolve()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("x", encoding="utf-8") as file:
