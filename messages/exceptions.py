@@ -16,6 +16,10 @@ class Refused(Exception):
         return {} if self.errors is None else {"errors": self.errors}
 
 
+class NotPossible(Exception):
+    """An operator's verb that does not fit the state that the row is in by now; the text says so to people."""
+
+
 class LaneUnavailable(Exception):
     """A synchronous message cannot take its turn: its lane is paused or blocked. `slug` is that of the problem."""
 

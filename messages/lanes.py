@@ -257,6 +257,61 @@ def make_retryable(message: Message) -> bool:
         return bool(Message.objects.open().filter(pk=message.pk).update(retryable=True))
 
 
+def revive_head(lane_id: int) -> bool:
+    """A blocked lane's dead head is queued again, at its place. False if the lane is not blocked any more."""
+    with write():
+        lane = next(iter(_locked([lane_id])))
+        head = Message.objects.filter(lane=lane_id, position=lane.head_position, status=Status.DEAD)
+        if lane.hold != Hold.BLOCKED or not head.update(status=Status.QUEUED, completed_at=None):
+            return False
+        Result.objects.filter(message__lane=lane_id, message__position=lane.head_position).delete()
+        Lane.objects.filter(pk=lane_id).update(hold=Hold.NONE, due_at=clock(), **_FREE)
+    return True
+
+
+def cancel_head(lane_id: int, *, reason: str, now: datetime) -> bool:
+    """The head is cancelled and its lane moves on. False if it is in a worker's hand, or if there is none.
+
+    The token grows, so that a worker whose lease ran out long ago cannot record anything on top of it.
+    """
+    with write():
+        lane = next(iter(_locked([lane_id])))
+        if Lane.objects.filter(pk=lane_id, lease_until__gt=clock()).exists():
+            return False
+        head = Message.objects.filter(lane=lane_id, position=lane.head_position).only("pk", "status").first()
+        cancellable = (*OPEN_STATUSES, Status.DEAD)
+        if head is None or not Message.objects.filter(pk=head.pk, status__in=cancellable).update(
+            status=Status.CANCELLED, completed_at=now
+        ):
+            return False
+        error = {"type": "/problems/cancelled", "title": "The message was cancelled", "detail": reason}
+        Result.objects.update_or_create(message=head, defaults={"error": error, "created_at": now})
+        paused = lane.hold == Hold.PAUSED
+        Lane.objects.filter(pk=lane_id).update(
+            done_position=F("done_position") + 1,
+            token=F("token") + 1,
+            hold=lane.hold if paused else Hold.NONE,
+            due_at=clock() if lane.depth > 1 and not paused else None,
+            **_FREE,
+        )
+    return True
+
+
+def hold(lane_id: int) -> bool:
+    """Pauses a lane; a running lease is left alone. False if it stands still already."""
+    return bool(Lane.objects.filter(pk=lane_id, hold=Hold.NONE).update(hold=Hold.PAUSED))
+
+
+def unhold(lane_id: int) -> bool:
+    """A paused lane is due again if it has work. False if it is not paused."""
+    with write():
+        lane = next(iter(_locked([lane_id])))
+        if lane.hold != Hold.PAUSED:
+            return False
+        Lane.objects.filter(pk=lane_id).update(hold=Hold.NONE, due_at=clock() if lane.depth else None)
+    return True
+
+
 def _locked(lane_ids: Iterable[int]) -> Iterable[Lane]:
     """In the order of their keys: two transactions that lock several lanes cannot wait for each other."""
     return Lane.objects.select_for_update().filter(pk__in=sorted(lane_ids)).order_by("pk")

@@ -49,6 +49,10 @@ def set_paused(page: Any, request: HttpRequest, object_id: str, *, paused: bool)
             row.save(update_fields=["paused", "updated_at"])
             page.log_change(request, row, "Paused." if paused else "Resumed.")
     page.message_user(request, f"“{row}” is {'paused' if paused else 'resumed'}.", level="success")
+    return back_to(request, row)
+
+
+def back_to(request: HttpRequest, row: Any) -> HttpResponse:
+    """To the object's page, behind a dialog: it sends its form in the background and follows this header."""
     url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
-    # the dialog sends its form in the background and follows this header; without scripts a redirect does the same
     return HttpResponse(headers={"HX-Redirect": url}) if "HX-Request" in request.headers else redirect(url)

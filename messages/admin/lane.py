@@ -1,22 +1,29 @@
 """Lanes and workers: what stands still, and who works."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.decorators import display
+from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from connectors.admin.base import ReadOnly
+from connectors.admin.pausing import back_to
+from messages import operate
 from messages.admin.display import duration, moment
 from messages.admin.paging import UncountedPaginator
 from messages.database import clock_reading
+from messages.exceptions import NotPossible
 from messages.models import Lane, Message, Worker
 
 
@@ -38,10 +45,23 @@ class WorkFilter(admin.SimpleListFilter):
         return queryset
 
 
+class ReasonForm(BaseDialogForm):
+    """Why: kept in the lane's history."""
+
+    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
+
+
+def verb(title: str, icon: str, description: str) -> Callable[[Callable[..., Any]], Any]:
+    """An operator's verb on a lane's page: a dialog asks for the reason, only its POST does anything."""
+    dialog = {"title": f"{title}?", "description": description, "form_class": ReasonForm, "form_submit_text": title}
+    return action(description=title, icon=icon, permissions=["operate"], dialog=dialog)
+
+
 @admin.register(Lane)
 class LaneAdmin(ReadOnly, ModelAdmin):
     list_display = ("__str__", "standing", "waiting", "last_position", "next_look", "owner")
     list_filter = (WorkFilter, "hold", "route")
+    actions_detail = ("retry_head", "skip_head", "pause", "resume")
     list_select_related = ("route",)
     list_per_page = 25
     show_full_result_count = False
@@ -107,6 +127,35 @@ class LaneAdmin(ReadOnly, ModelAdmin):
         return format_html(
             '<a class="platform-link" href="{}">{}</a>, {}, waiting for {}', url, message, message.status, age
         )
+
+    def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A method, since the shell looks a permission's name up in the database before there is one."""
+        return request.user.has_perm("messaging.operate_lane")
+
+    @verb("Retry head", "replay", "The dead head is sent again and keeps its place; what waits behind it follows.")
+    def retry_head(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return self._operate(operate.retry_head, request, form, object_id)
+
+    @verb("Skip head", "skip_next", "The head is cancelled for good, and the lane goes on with the next message.")
+    def skip_head(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return self._operate(operate.skip_head, request, form, object_id)
+
+    @verb("Pause", "pause", "Messages are accepted and wait in this lane.")
+    def pause(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return self._operate(operate.pause, request, form, object_id)
+
+    @verb("Resume", "play_arrow", "Waiting messages are sent, in order.")
+    def resume(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return self._operate(operate.resume, request, form, object_id)
+
+    def _operate(self, do: Callable[..., None], request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        lane = Lane.objects.get(pk=object_id)
+        try:
+            do(lane, by=request.user, reason=form.cleaned_data["reason"])
+            self.message_user(request, f"Done: {lane}.", level="success")
+        except NotPossible as error:
+            self.message_user(request, str(error), level="warning")
+        return back_to(request, lane)
 
 
 @admin.register(Worker)

@@ -27,17 +27,7 @@ SHOWN_ATTEMPTS = 100
 
 @admin.register(Message)
 class MessageAdmin(ReadOnly, ModelAdmin):
-    list_display = (
-        "correlation_id",
-        "standing",
-        "route",
-        "pattern",
-        "lane_key",
-        "keys",
-        "attempts",
-        "received",
-        "took",
-    )
+    list_display = ("correlation_id", "standing", "route", "mode", "lane_key", "keys", "received", "took")
     list_filter = ("status", "route", "pattern")
     list_select_related = ("route", "lane", "lane__route")
     list_per_page = 25

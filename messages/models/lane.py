@@ -57,6 +57,7 @@ class Lane(models.Model):
 
     class Meta:
         ordering = ["route", "key"]
+        permissions = [("operate_lane", "Can retry, skip, pause and resume")]
         constraints = [
             # the upsert of accept() finds its lane by this
             models.UniqueConstraint(fields=["route", "key"], name="lane_route_key"),
