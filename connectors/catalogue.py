@@ -100,6 +100,10 @@ class Catalogue:
     def credentials_of(self, application_id: int) -> tuple[CredentialPlan, ...]:
         return self._current().credentials.get(application_id, ())
 
+    def all_credentials(self) -> list[CredentialPlan]:
+        """Of all applications: for addresses that belong to none of them."""
+        return [plan for plans in self._current().credentials.values() for plan in plans]
+
     def clear(self) -> None:
         """Forgets all plans; for tests that replace the database under a process."""
         self._snapshot = None

@@ -15,20 +15,25 @@ from messages.problems import Problem
 CHALLENGE = 'Bearer realm="integration-platform", Basic realm="integration-platform", charset="UTF-8"'
 
 
-def authenticate(request: HttpRequest, credentials: Iterable[CredentialPlan]) -> None:
-    """Returns if any credential fits, raises the 401 problem otherwise. Each is compared in constant time."""
-    keys, basic = _presented(request)
+def authenticate(http: HttpRequest, credentials: Iterable[CredentialPlan]) -> None:
+    """Returns if any credential fits, raises the 401 problem otherwise."""
+    if is_authentic(http, credentials):
+        return
+    if http.headers.get("Authorization") or http.headers.get("X-API-Key"):
+        raise failed("No credential fits what was sent.")
+    raise failed("Send an API key (Authorization: Bearer, or X-API-Key) or HTTP Basic.")
+
+
+def is_authentic(http: HttpRequest, credentials: Iterable[CredentialPlan]) -> bool:
+    """Whether any credential fits what was sent. All are compared, each in constant time."""
+    keys, basic = _presented(http)
     fits = False
     for credential in credentials:
         if credential.scheme == Scheme.API_KEY:
             fits |= max((key_matches(key, credential.secret_hash) for key in keys), default=False)
         elif credential.scheme == Scheme.BASIC and basic is not None:
             fits |= _basic_fits(credential, *basic)
-    if fits:
-        return
-    if keys or basic is not None:
-        raise failed("None of this application's credentials fits what was sent.")
-    raise failed("Send an API key (Authorization: Bearer, or X-API-Key) or HTTP Basic.")
+    return fits
 
 
 def failed(detail: str) -> Problem:

@@ -15,7 +15,7 @@ from connectors import formats
 from connectors.catalogue import RoutePlan, catalogue
 from connectors.choices import OnDeadline, Pattern
 from messages import intake, lanes, reply
-from messages.authentication import authenticate
+from messages.authentication import authenticate, is_authentic
 from messages.bodies import read_body
 from messages.choices import FINAL_STATUSES
 from messages.database import clock_reading
@@ -81,16 +81,11 @@ class WebhookView(PlatformView):
 class ResultView(PlatformView):
     def get(self, request: Request, correlation_id: str) -> HttpResponse:
         http = request._request
+        authenticate(http, catalogue.all_credentials())
         message = reply.load(_uuid(correlation_id))
         # an unknown id and another application's id are told apart by nobody
-        if message is None:
+        if message is None or not is_authentic(http, catalogue.credentials_of(message.route.source_id)):
             raise _unknown()
-        try:
-            authenticate(http, catalogue.credentials_of(message.route.source_id))
-        except Problem:
-            if _has_any_credential(http):
-                raise _unknown() from None
-            raise
         if message.purged_at is not None:
             raise Problem("gone", "The result is no longer kept.", {"correlation_id": str(message.correlation_id)})
         reply.long_poll(message, seconds=wait_seconds(http, maximum=MAX_WAIT_SECONDS))
@@ -194,7 +189,3 @@ def _uuid(text: str) -> UUID:
 
 def _unknown() -> Problem:
     return Problem("not-found", "There is no such result.")
-
-
-def _has_any_credential(http: HttpRequest) -> bool:
-    return bool(http.headers.get("Authorization") or http.headers.get("X-API-Key"))

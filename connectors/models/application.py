@@ -53,6 +53,8 @@ class Credential(Configured):
     def clean(self) -> None:
         if self.username and self.scheme != Scheme.BASIC:
             raise ValidationError({"username": "Only HTTP Basic has a user name."})
+        if ":" in self.username:
+            raise ValidationError({"username": "A user name has no colon: it ends at the first one (RFC 7617)."})
 
     @property
     def has_secret(self) -> bool:

@@ -510,10 +510,19 @@ def test_results_are_for_their_own_application() -> None:
 
     strange = get(url, X_API_Key="strangers-key")
     unknown = get(f"/results/{uuid.uuid4()}")
-    nobody = Client().get(url)
 
     assert problem(strange, 404, "not-found") == problem(unknown, 404, "not-found")
-    problem(nobody, 401, "authentication-failed")
+
+
+@pytest.mark.parametrize("key", ["", "wrong"])
+def test_nobody_learns_which_results_there_are(key: str) -> None:
+    configure_route()
+    url = post().json()["result_url"]
+
+    there = get(url, X_API_Key=key)
+    not_there = get(f"/results/{uuid.uuid4()}", X_API_Key=key)
+
+    assert problem(there, 401, "authentication-failed") == problem(not_there, 401, "authentication-failed")
 
 
 def test_removed_payload_is_gone(destination: Destination) -> None:
@@ -554,6 +563,19 @@ def test_flood_of_refused_requests_keeps_few_rejections(monkeypatch: pytest.Monk
         post(X_API_Key="wrong")
 
     assert Rejection.objects.count() == 5
+
+
+@pytest.mark.parametrize(
+    ("proxies", "url"), [([], "http://testserver/"), (["127.0.0.0/8"], "https://hub.example.com/")]
+)
+def test_addresses_are_those_that_a_trusted_proxy_saw(settings: Any, proxies: list[str], url: str) -> None:
+    settings.TRUSTED_PROXIES = [ipaddress.ip_network(proxy) for proxy in proxies]
+    settings.ALLOWED_HOSTS = ["testserver", "hub.example.com"]
+    configure_route()
+
+    answer = post(X_Forwarded_Proto="https", X_Forwarded_Host="hub.example.com")
+
+    assert answer["Location"].startswith(url)
 
 
 @pytest.mark.parametrize(
