@@ -28,12 +28,16 @@ GUARDIAN = [sys.executable, "-m", "integration_platform.guardian"]
 
 @dataclass(slots=True)
 class Child:
-    """A process to keep alive. `sick` says why it should be replaced although it runs, or None."""
+    """A process to keep alive.
+
+    `sick` says why it should be replaced although it runs, or None. `before_stop` is called before it gets SIGTERM.
+    """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     sick: Callable[[float], str | None] | None = None
+    before_stop: Callable[[], None] | None = None
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
     next_start: float = 0.0
@@ -75,6 +79,8 @@ class Supervisor:
         """SIGTERM to each main process, the rest of the grace to finish, SIGKILL to what is left of their groups."""
         running = [child for child in self.children if child.alive]
         for child in running:
+            if child.before_stop is not None:
+                child.before_stop()
             signal_process(child, signal.SIGTERM)
         end = time.monotonic() + self._grace_seconds
         while any(child.alive for child in running) and time.monotonic() < end:

@@ -13,7 +13,7 @@ def read_body(http: HttpRequest, *, limit: int) -> bytes:
     _check_type(http.headers.get("Content-Type", ""))
     announced = http.META.get("CONTENT_LENGTH") or ""
     chunked = bool(http.META.get("platform.chunked"))
-    if announced.isdigit() and int(announced) > limit and not chunked:
+    if announced.isdecimal() and int(announced) > limit and not chunked:
         raise _too_large(limit)
     try:
         body = http.read(limit + 1)
@@ -21,7 +21,7 @@ def read_body(http: HttpRequest, *, limit: int) -> bytes:
         raise Problem("malformed-body", "The body broke off before its end.") from error
     if len(body) > limit:
         raise _too_large(limit)
-    if not chunked and announced.isdigit() and len(body) < int(announced):
+    if not chunked and announced.isdecimal() and len(body) < int(announced):
         raise Problem("malformed-body", "The body is shorter than its Content-Length says.")
     return bytes(body)
 

@@ -84,7 +84,7 @@ class Finished:
     kept: bool = False
     """Set by `finish`: the lane is still the claimer's, and its next message may be sent."""
     fenced: bool = False
-    """Set by `finish`: the lane was somebody else's already, nothing was recorded."""
+    """Set by `finish`: nothing was recorded, since the lane is not the claimer's any more."""
     verdict: Verdict | None = None
     """Set by `finish`: what became of the message."""
 
@@ -236,14 +236,23 @@ _FREE: dict[str, Any] = {"lease_until": None, "owner": "", "strikes": 0}
 
 
 def finish(finished: Sequence[Finished], *, now: datetime) -> None:
-    """Records attempts of many lanes in one transaction, fenced by their tokens; each entry is marked."""
+    """Records attempts of many lanes in one transaction, fenced by their tokens; each entry is marked.
+
+    May be called again with the same entries: where the database committed and the connection broke before it could say
+    so, a second record would move the lane past a message that nobody has sent.
+    """
     with write():
         rows = {lane.pk: lane for lane in _locked(entry.claim.lane_id for entry in finished)}
         mine = []
         for entry in finished:
-            entry.fenced = rows[entry.claim.lane_id].token != entry.claim.token
-            if not entry.fenced:
+            lane = rows[entry.claim.lane_id]
+            entry.fenced = lane.token != entry.claim.token or lane.lease_until is None
+            if entry.fenced:
+                continue
+            if lane.head_position == entry.work.position:
                 mine.append(entry)
+            else:  # recorded before; a lane that is still leased went on to its next message then
+                entry.kept = True
         _record(mine, rows, now)
 
 
@@ -258,10 +267,15 @@ def make_retryable(message: Message) -> bool:
 
 
 def revive_head(lane_id: int) -> bool:
-    """A blocked lane's dead head is queued again, at its place. False if the lane is not blocked any more."""
+    """A blocked lane's dead head is queued again, at its place.
+
+    False if the lane is not blocked any more, or if retention has removed the payload: nothing is left to be sent.
+    """
     with write():
         lane = next(iter(_locked([lane_id])))
-        head = Message.objects.filter(lane=lane_id, position=lane.head_position, status=Status.DEAD)
+        head = Message.objects.filter(
+            lane=lane_id, position=lane.head_position, status=Status.DEAD, purged_at__isnull=True
+        )
         if lane.hold != Hold.BLOCKED or not head.update(status=Status.QUEUED, completed_at=None):
             return False
         Result.objects.filter(message__lane=lane_id, message__position=lane.head_position).delete()
@@ -404,7 +418,7 @@ def _attempt(entry: Finished) -> Attempt:
         number=entry.work.attempts + 1,
         token=entry.claim.token,
         outcome=outcome.kind,
-        detail=outcome.detail.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        detail=_storable(outcome.detail),
         started_at=outcome.started_at,
         duration_ms=outcome.duration_ms,
         method=sent.method if sent else "",
@@ -423,11 +437,16 @@ def _result(entry: Finished, now: datetime) -> Result:
     return Result(
         message_id=entry.work.message_id,
         status_code=reply.status_code if reply else None,
-        content_type=reply.content_type[:255] if reply else "",
+        content_type=_storable(reply.content_type)[:255] if reply else "",
         body=reply.body if reply else None,
         error=outcome.error,
         created_at=now,
     )
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL takes no NUL in a text, and a destination may send one in a header."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _declare_crashed(lane: Lane, policies: Mapping[int, Policy]) -> None:

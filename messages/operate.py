@@ -13,7 +13,7 @@ from messages.models import Lane
 def retry_head(lane: Lane, *, by: Any, reason: str) -> None:
     """A dead head is queued again and keeps its place; its lane goes on with it. Raises NotPossible."""
     if not lanes.revive_head(lane.pk):
-        raise NotPossible("Only a lane whose head is dead can be retried; look at it again.")
+        raise NotPossible("Only a dead head that still has its payload can be retried; look at it again.")
     _log(lane, by, f"Retried the head. {reason}")
 
 

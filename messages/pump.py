@@ -27,7 +27,7 @@ from django.utils import timezone
 
 from connectors.catalogue import RoutePlan, catalogue
 from messages import delivery, lanes
-from messages.beats import beat
+from messages.beats import beat, stop_wanted
 from messages.choices import OutcomeKind
 from messages.lanes import Claim, Finished, Work
 from messages.outcomes import Outcome, Policy
@@ -39,6 +39,7 @@ QUANTUM_SECONDS = 1.0
 READ_AHEAD_MESSAGES = 20
 READ_AHEAD_BYTES = 256 * 1024
 LOOK_SECONDS = 0.02
+BEAT_SECONDS = 1.0
 LEASE_MARGIN = 0.25  # an I/O thread does not start in the last quarter of a lease
 RECORD_RETRY_SECONDS = 0.5
 
@@ -100,8 +101,9 @@ class Pump:
                 now = time.monotonic()
                 self._stopping = self._stopping or now >= end
                 if now >= next_beat:
-                    next_beat = now + 1.0
+                    next_beat = now + BEAT_SECONDS
                     beat("worker")
+                    self._stopping = self._stopping or stop_wanted()
                 may_claim = not self._stopping and now >= next_look and len(self._hands) < self._max_lanes
                 if may_claim and not self._guarded(self._claim):
                     next_look = now + LOOK_SECONDS
@@ -158,6 +160,7 @@ class Pump:
             policies=_policies(plans),
             alone=not self._hands,
         )
+        plans = catalogue.by_id()  # again: a route may be younger than the first look, and its lane claimed already
         for claim in claims:
             self._hands[claim.lane_id] = Hand(claim, plans[claim.route_id], time.monotonic())
         return bool(claims)
@@ -230,9 +233,9 @@ class Pump:
         if entry.outcome is None:  # too late to send: whoever is next may have the lane
             hand.busy = False
             self._hands.pop(hand.claim.lane_id, None)
-            lanes.release([hand.claim])
-            if hand.waiter is not None:
+            if hand.waiter is not None:  # first: it must not be forgotten when the database is away
                 hand.waiter.cancel()
+            lanes.release([hand.claim])
             return
         spent = hand.sent + 1 >= QUANTUM_MESSAGES or time.monotonic() - hand.since >= QUANTUM_SECONDS
         let_go = spent or self._stopping or not self._claims

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 PER_MINUTE = 120  # of each process; `tasks.trim_rejections` keeps the total small
 KEPT_BYTES = 16 * 1024
+MAX_SIZE = 2**63 - 1  # what a caller announces may be any number; the column takes this one
 
 
 class Budget:
@@ -56,7 +57,7 @@ def reject(http: HttpRequest, plan: RoutePlan | None, problem: Problem) -> None:
                 detail=_with_errors(problem).replace("\0", "\N{REPLACEMENT CHARACTER}"),
                 remote_address=client_address(http),
                 content_type=http.headers.get("Content-Type", "")[:255],
-                size=len(body) or (int(announced) if announced.isdigit() else None),
+                size=len(body) or (min(int(announced), MAX_SIZE) if announced.isdecimal() else None),
                 body=body[:KEPT_BYTES] or None,
                 created_at=timezone.now(),
             )

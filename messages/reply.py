@@ -78,6 +78,9 @@ def load(correlation_id: UUID) -> Message | None:
 
 def answer(message: Message, plan: RoutePlan) -> HttpResponse:
     """The answer to a synchronous caller for a message that is final."""
+    if message.purged_at is not None:
+        extra = {"correlation_id": str(message.correlation_id)}
+        return Problem("gone", "The answer is no longer kept.", extra).response()
     if message.status == Status.SUCCEEDED:
         if plan.reply == Reply.BODY:
             return _body(message)

@@ -1,5 +1,6 @@
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from messages import delivery, lanes
+from messages.beats import STOP, VARIABLE
 from messages.choices import Hold, Status
 from messages.models import Attempt, Lane, Message, Result
 from messages.pump import QUANTUM_MESSAGES, Pump
@@ -205,6 +207,20 @@ def test_stopped_pump_finishes_what_is_in_hand_and_releases_the_rest(destination
     assert not thread.is_alive()
     assert Lane.objects.get().lease_until is None
     assert Lane.objects.get().done_position == len(destination.requests) == 1
+
+
+def test_pump_stops_when_its_supervisor_is_about_to(
+    destination: Destination, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    (tmp_path / STOP).touch()
+    plan = configure_route(destination.url("/orders"))
+    push(plan)
+
+    done = work()
+
+    assert done == 0
+    assert lanes.any_due()
 
 
 def test_busy_lane_lets_others_have_a_turn(destination: Destination, monkeypatch: pytest.MonkeyPatch) -> None:

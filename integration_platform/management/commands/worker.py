@@ -14,7 +14,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from integration_platform.supervisor import Child, Supervisor, silent_role
-from messages.beats import VARIABLE
+from messages.beats import STOP, VARIABLE
 from messages.database import clock_reading
 from messages.models import Worker
 from messages.pump import owner_name
@@ -85,6 +85,7 @@ def _cluster(name: str, folder: Path, stale_seconds: float) -> Child:
         command=[sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster"],
         environment={"Q_CLUSTER_NAME": name, VARIABLE: str(beats)},
     )
+    child.before_stop = (beats / STOP).touch
     child.sick = lambda now: silent_role(
         beats, ROLES, seconds=stale_seconds, start_seconds=START_SECONDS, started_at=child.started_at
     )
