@@ -1,25 +1,47 @@
-"""Becomes another program that cannot outlive its parent: `python -m integration_platform.guardian PROGRAM ARGUMENT…`.
+"""Runs a program that cannot outlive its supervisor: `python -m integration_platform.guardian PROGRAM ARGUMENT…`.
 
-kill -9 of a supervisor must not leave a web server or a queue behind that nobody watches. On Linux the kernel sends
-SIGTERM to this process when its parent ends; the setting survives exec. Elsewhere it just becomes the program.
+kill -9 of a supervisor must not leave a web server or a queue behind that nobody watches. The guardian notices that
+its parent is gone, asks the program to stop, and kills the whole process group if it does not: a qcluster that hangs
+hears no SIGTERM. Signals and the exit status pass through.
 """
 
-import ctypes
 import os
 import signal
+import subprocess
 import sys
+import time
+from types import FrameType
 
-PR_SET_PDEATHSIG = 1
+LOOK_SECONDS = 0.5
+GRACE_SECONDS = 10.0
 
 
-def main() -> None:
+def main() -> int:
     parent = os.getppid()
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it ended before the kernel was asked
-            return
-    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - the supervisor's own command
+    program = subprocess.Popen(sys.argv[1:])
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        program.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
+    while os.getppid() == parent:
+        try:
+            return program.wait(LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+    end_group(program)
+    return 1
+
+
+def end_group(program: "subprocess.Popen[bytes]") -> None:
+    """SIGTERM to the program, then SIGKILL to the group that it shares with the guardian and all its children."""
+    program.terminate()
+    end = time.monotonic() + GRACE_SECONDS
+    while program.poll() is None and time.monotonic() < end:
+        time.sleep(LOOK_SECONDS / 5)
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
