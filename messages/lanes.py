@@ -246,6 +246,7 @@ def finish(finished: Sequence[Finished], *, now: datetime) -> None:
         mine = []
         for entry in finished:
             lane = rows[entry.claim.lane_id]
+            entry.kept, entry.verdict = False, None  # what a transaction that was rolled back said is void
             entry.fenced = lane.token != entry.claim.token or lane.lease_until is None
             if entry.fenced:
                 continue
@@ -283,16 +284,17 @@ def revive_head(lane_id: int) -> bool:
     return True
 
 
-def cancel_head(lane_id: int, *, reason: str, now: datetime) -> bool:
+def cancel_head(lane_id: int, *, position: int, reason: str, now: datetime) -> bool:
     """The head is cancelled and its lane moves on. False if it is in a worker's hand, or if there is none.
 
+    `position` is the head that somebody decided on: two people who skip the same one must not skip the next one, too.
     The token grows, so that a worker whose lease ran out long ago cannot record anything on top of it.
     """
     with write():
         lane = next(iter(_locked([lane_id])))
-        if Lane.objects.filter(pk=lane_id, lease_until__gt=clock()).exists():
+        if lane.head_position != position or Lane.objects.filter(pk=lane_id, lease_until__gt=clock()).exists():
             return False
-        head = Message.objects.filter(lane=lane_id, position=lane.head_position).only("pk", "status").first()
+        head = Message.objects.filter(lane=lane_id, position=position).only("pk", "status").first()
         cancellable = (*OPEN_STATUSES, Status.DEAD)
         if head is None or not Message.objects.filter(pk=head.pk, status__in=cancellable).update(
             status=Status.CANCELLED, completed_at=now

@@ -19,8 +19,8 @@ def retry_head(lane: Lane, *, by: Any, reason: str) -> None:
 
 def skip_head(lane: Lane, *, by: Any, reason: str) -> None:
     """The head is cancelled for good and its lane goes on behind it. Raises NotPossible."""
-    if not lanes.cancel_head(lane.pk, reason=reason, now=timezone.now()):
-        raise NotPossible("The head is in a worker's hand, or there is none; look at it again.")
+    if not lanes.cancel_head(lane.pk, position=lane.head_position, reason=reason, now=timezone.now()):
+        raise NotPossible("The head is another one by now, or in a worker's hand, or there is none; look again.")
     _log(lane, by, f"Skipped the head. {reason}")
 
 

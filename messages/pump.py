@@ -274,7 +274,7 @@ class Pump:
         hand = self._hands[entry.claim.lane_id]
         hand.busy = False
         if entry.fenced:
-            log.warning("Lane %s was taken over by another worker; an attempt was not recorded.", entry.claim.lane_id)
+            log.warning("Lane %s is not in our hand any more; an attempt of it was not recorded.", entry.claim.lane_id)
         else:
             self.done += 1
         if entry.kept:

@@ -79,8 +79,7 @@ def load(correlation_id: UUID) -> Message | None:
 def answer(message: Message, plan: RoutePlan) -> HttpResponse:
     """The answer to a synchronous caller for a message that is final."""
     if message.purged_at is not None:
-        extra = {"correlation_id": str(message.correlation_id)}
-        return Problem("gone", "The answer is no longer kept.", extra).response()
+        return _gone(message)
     if message.status == Status.SUCCEEDED:
         if plan.reply == Reply.BODY:
             return _body(message)
@@ -109,9 +108,7 @@ def _body(message: Message) -> HttpResponse:
     """`reply: body`: the destination's own status and its mapped body."""
     result: Result | None = getattr(message, "result", None)
     if result is None or result.status_code is None:
-        return Problem(
-            "gone", "The answer is no longer kept.", {"correlation_id": str(message.correlation_id)}
-        ).response()
+        return _gone(message)
     if result.error is not None:  # confirmed, but the reply mapping failed: there is no mapped body to give
         extra = {
             "correlation_id": str(message.correlation_id),
@@ -121,3 +118,8 @@ def _body(message: Message) -> HttpResponse:
         return Problem("mapping-failed", result.error["detail"], extra).response()
     body = bytes(result.body or b"")
     return HttpResponse(body, status=result.status_code, content_type=result.content_type or "application/octet-stream")
+
+
+def _gone(message: Message) -> HttpResponse:
+    extra = {"correlation_id": str(message.correlation_id)}
+    return Problem("gone", "The answer is no longer kept.", extra).response()

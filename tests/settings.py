@@ -26,3 +26,6 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if DATABASE_IS_SQLITE:
     # a file, as in production: threads and processes of a test see each other's commits
     DATABASES["default"]["TEST"] = {"NAME": str(Path(DATA_DIR) / "tests.sqlite3")}
+else:
+    # a database of this run: two runs on one server would empty each other's tables
+    DATABASES["default"]["TEST"] = {"NAME": f"test_platform_{os.getpid()}"}

@@ -55,6 +55,15 @@ def test_pure_modules_know_neither_django_nor_requests() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+def test_imports_point_down() -> None:
+    pytest.importorskip("importlinter", reason="import-linter comes with the lint extra")
+    command = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+
+
 def test_workplace_and_registries_are_not_named() -> None:
     names = subprocess.run(
         ["/usr/bin/env", "git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -7,6 +7,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from connectors.catalogue import catalogue
 from messages import delivery, lanes
 from messages.beats import STOP, VARIABLE
 from messages.choices import Hold, Status
@@ -233,3 +234,106 @@ def test_busy_lane_lets_others_have_a_turn(destination: Destination, monkeypatch
 
     order = [request.json()["lane"] for request in destination.received("/orders")]
     assert order.index("idle") <= QUANTUM_MESSAGES
+
+
+def test_commit_whose_confirmation_got_lost_moves_its_lane_on_once(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    for _ in range(4):
+        push(plan)
+    finish, failures = lanes.finish, iter([OperationalError("the connection broke")])
+
+    def committed_in_silence(*arguments: Any, **options: Any) -> None:
+        finish(*arguments, **options)
+        error = next(failures, None)
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(lanes, "finish", committed_in_silence)
+    done = work()
+
+    lane = Lane.objects.get()
+    assert (lane.done_position, lane.last_position, done) == (4, 4, 4)
+    assert len(destination.requests) == Attempt.objects.count() == 4
+
+
+def test_database_that_goes_away_between_single_records_costs_and_doubles_nothing(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(3, timeout=5)
+
+    def all_at_once(_: Received) -> Answer:
+        together.wait()
+        return Answer(200, delay_seconds=0.1)
+
+    destination.answers("/orders", all_at_once, all_at_once, all_at_once, Answer(200))
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    for name in ("first", "first", "bad", "last"):
+        push(plan, name)
+    bad = Lane.objects.get(key="bad").pk
+    finish, failures = lanes.finish, iter([OperationalError("away")])
+
+    def picky(finished: list[lanes.Finished], **options: Any) -> None:
+        if len(finished) > 1:
+            raise ValueError("one of them is unwritable")
+        if finished[0].claim.lane_id == bad:
+            raise next(failures, ValueError("unwritable"))
+        finish(finished, **options)
+
+    monkeypatch.setattr(lanes, "finish", picky)
+    work(linger=0.05)
+
+    done = dict(Lane.objects.values_list("key", "done_position"))
+    assert done == {"first": 2, "bad": 0, "last": 1}
+    assert len(destination.requests) == 4
+    assert Attempt.objects.count() == 3
+
+
+def test_route_that_is_younger_than_the_last_look_is_worked(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is configured and used between the pump's look at the configuration and its claim."""
+    plan = configure_route(destination.url("/orders"))
+    push(plan)
+    looks = iter([{}])  # the first one finds nothing yet
+    known = catalogue.by_id()
+    monkeypatch.setattr(catalogue, "by_id", lambda: next(looks, known))
+
+    assert work() == 1
+
+
+def test_sync_caller_is_not_forgotten_when_its_lane_cannot_be_given_back(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = configure_route(destination.url("/orders"))
+    accepted = push(plan, pattern="sync", lease_seconds=30)
+    assert accepted.claim is not None
+    assert accepted.work is not None
+    accepted.claim.deadline = time.monotonic() + 1
+    pump = Pump(threads=1, claims=False)
+    waiter = pump.take(accepted.claim, accepted.work, plan)
+
+    def away(_: object) -> None:
+        raise OperationalError("away")
+
+    def step_twice() -> None:  # the hand arrives, then what became of it; or both at once
+        for _ in range(2):
+            pump._step(1)
+
+    monkeypatch.setattr(lanes, "release", away)
+    with pytest.raises(OperationalError):
+        step_twice()
+
+    assert waiter.cancelled()
+
+
+def test_reply_that_no_database_can_hold_as_it_is_delivers_once(destination: Destination) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/pl\x00ain\r\nX-A: \x00\r\nContent-Length: 2\r\n\r\nok"
+    destination.answers("/orders", Answer.garbage(answer))
+    push(configure_route(destination.url("/orders")))
+
+    work()
+
+    assert Message.objects.get().is_final
+    assert len(destination.requests) == Attempt.objects.count() == 1

@@ -1,0 +1,316 @@
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from connectors import transport
+from connectors.catalogue import RoutePlan, catalogue
+from messages import delivery
+from messages.choices import OutcomeKind
+from messages.lanes import Work
+from messages.outcomes import Outcome
+from tests.destination import Answer, Destination
+from tests.factories import EndpointFactory, MappingVersionFactory, RouteFactory
+
+pytestmark = pytest.mark.django_db
+ID = UUID("0198f2c0-0000-7000-8000-000000000001")
+JSON = {"Content-Type": "application/json"}
+
+
+def work(body: bytes = b'{"id":4711}', **details: Any) -> Work:
+    given = {"content_type": "application/json", "idempotency_key": None, "pattern": "async", **details}
+    return Work(message_id=1, correlation_id=ID, lane_id=1, position=1, retryable=True, attempts=0, body=body, **given)
+
+
+def plan(url: str, *, definition: Any = None, reply_definition: Any = None, **endpoint: Any) -> RoutePlan:
+    """A route to `url`, with these mappings and settings of its endpoint."""
+    versions = [
+        None if one is None else MappingVersionFactory(definition=one) for one in (definition, reply_definition)
+    ]
+    mapping, reply_mapping = (version and version.mapping for version in versions)
+    route = RouteFactory(endpoint=EndpointFactory(url=url, **endpoint), mapping=mapping, reply_mapping=reply_mapping)
+    found = catalogue.by_slug(route.slug)
+    assert found is not None
+    return found
+
+
+def fields(*rows: dict[str, Any]) -> dict[str, Any]:
+    return {"fields": list(rows)}
+
+
+def sent_headers(outcome: Outcome) -> dict[str, str]:
+    assert outcome.sent is not None
+    return dict(outcome.sent.headers)
+
+
+def test_body_without_a_mapping_goes_on_byte_for_byte(destination: Destination) -> None:
+    body = b'{ "b":1.10,\n"a":"\\u00e9\xc3\xa9", "big":12345678901234567890123 }'
+
+    outcome = delivery.attempt(work(body, content_type="application/vnd.shop+json"), plan(destination.url("/orders")))
+
+    (request,) = destination.requests
+    assert (outcome.kind, request.method, request.body) == (OutcomeKind.SUCCEEDED, "POST", body)
+    assert request.header("Content-Type") == "application/vnd.shop+json"
+    assert outcome.sent is not None
+    assert outcome.sent.body is None  # it is the message's own, which is kept already
+
+
+def test_mapped_message_keeps_its_digits_and_names_its_version(destination: Destination) -> None:
+    row = {"target": "lines[].price", "source": "items[].price", "type": "decimal"}
+    route = plan(destination.url("/orders"), definition=fields(row))
+
+    outcome = delivery.attempt(work(b'{"items":[{"price":19.90},{"price":"0.10"}]}'), route)
+
+    expected = b'{"lines":[{"price":19.90},{"price":0.10}]}'
+    assert destination.requests[0].body == expected
+    assert outcome.sent is not None
+    assert outcome.sent.body == expected
+    assert route.mapping is not None
+    assert outcome.mapping_version_id == route.mapping.version_id
+
+
+def test_mapping_that_fails_sends_nothing_and_names_every_row(destination: Destination) -> None:
+    rows = ({"target": "a", "source": "x", "required": True}, {"target": "b", "source": "id", "type": "boolean"})
+
+    outcome = delivery.attempt(work(), plan(destination.url("/orders"), definition=fields(*rows)))
+
+    assert outcome.kind == OutcomeKind.MAPPING_FAILED
+    assert outcome.error is not None
+    assert outcome.error["type"] == "/problems/mapping-failed"
+    assert [(row["target"], row["source"]) for row in outcome.error["errors"]] == [("a", "x"), ("b", "id")]
+    assert (outcome.sent, destination.requests) == (None, [])
+
+
+@pytest.mark.parametrize("expression", ["1/0", "$error('no')", "$number('x')"])
+def test_expression_that_fails_is_a_mapping_failure(destination: Destination, expression: str) -> None:
+    outcome = delivery.attempt(work(), plan(destination.url("/orders"), definition={"expression": expression}))
+
+    assert outcome.kind == OutcomeKind.MAPPING_FAILED
+    assert destination.requests == []
+
+
+def test_mapped_message_that_is_too_large_is_not_sent(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "MAX_OUTGOING_BYTES", 5)
+    row = {"target": "no", "source": "id"}
+
+    outcome = delivery.attempt(work(), plan(destination.url("/orders"), definition=fields(row)))
+
+    assert (outcome.kind, destination.requests) == (OutcomeKind.MAPPING_FAILED, [])
+    assert "larger than 5 bytes" in outcome.detail
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_methods_without_a_body_send_none(destination: Destination, method: str) -> None:
+    delivery.attempt(work(), plan(destination.url("/orders"), method=method))
+
+    (request,) = destination.requests
+    assert (request.method, request.body, request.header("Content-Type")) == (method, b"", "")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_methods_with_a_body_send_it(destination: Destination, method: str) -> None:
+    delivery.attempt(work(), plan(destination.url("/orders"), method=method))
+
+    assert (destination.requests[0].method, destination.requests[0].body) == (method, b'{"id":4711}')
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"),
+    [
+        ("order-4711", "order-4711"),  # the source's own name for it
+        (None, str(ID)),
+        ("ключ", str(ID)),  # no header can carry it: ours, which stays the same as well
+        ("a\nb", str(ID)),
+    ],
+)
+def test_every_attempt_carries_the_same_key(destination: Destination, key: str | None, sent: str) -> None:
+    route = plan(destination.url("/orders"))
+
+    for _ in range(2):
+        delivery.attempt(work(idempotency_key=key), route)
+
+    assert [request.header("Idempotency-Key") for request in destination.requests] == [sent, sent]
+    assert {request.header("X-Correlation-ID") for request in destination.requests} == {str(ID)}
+
+
+def test_configured_headers_join_but_never_replace_how_a_repeat_is_recognised(destination: Destination) -> None:
+    configured = {"X-Tenant": "main", "Content-Type": "application/x-order", "idempotency-key": "always-the-same"}
+
+    delivery.attempt(work(), plan(destination.url("/orders"), headers=configured))
+
+    (request,) = destination.requests
+    assert request.header("X-Tenant") == "main"
+    assert [value for name, value in request.headers if name.lower() == "content-type"] == ["application/x-order"]
+    assert [value for name, value in request.headers if name.lower() == "idempotency-key"] == [str(ID)]
+
+
+@pytest.mark.parametrize(
+    ("auth", "header", "value"),
+    [
+        ({"bearer": True}, "Authorization", "Bearer canary-token"),
+        ({"api_key": True}, "X-Tenant-Code", "canary-key"),  # a name that says nothing of a secret
+    ],
+)
+def test_secrets_are_sent_and_not_kept(
+    destination: Destination, auth: dict[str, bool], header: str, value: str
+) -> None:
+    outcome = delivery.attempt(work(), plan(destination.url("/orders"), **auth))
+
+    assert destination.requests[0].header(header) == value
+    assert sent_headers(outcome)[header] == "[redacted]"
+    assert "canary" not in repr(outcome)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "slug"),
+    [
+        (200, OutcomeKind.SUCCEEDED, None),
+        (202, OutcomeKind.SUCCEEDED, None),
+        (204, OutcomeKind.SUCCEEDED, None),
+        (301, OutcomeKind.REFUSED, "destination-refused"),  # redirects are never followed
+        (400, OutcomeKind.REFUSED, "destination-refused"),
+        (401, OutcomeKind.REFUSED, "destination-refused"),
+        (404, OutcomeKind.REFUSED, "destination-refused"),
+        (409, OutcomeKind.REFUSED, "destination-refused"),
+        (410, OutcomeKind.REFUSED, "destination-refused"),
+        (408, OutcomeKind.FAILED, "destination-failed"),  # the passing ones of the 4xx
+        (425, OutcomeKind.FAILED, "destination-failed"),
+        (429, OutcomeKind.FAILED, "destination-failed"),
+        (500, OutcomeKind.FAILED, "destination-failed"),
+        (501, OutcomeKind.FAILED, "destination-failed"),
+        (503, OutcomeKind.FAILED, "destination-failed"),
+    ],
+)
+def test_what_a_status_means(destination: Destination, status: int, kind: OutcomeKind, slug: str | None) -> None:
+    destination.answers("/orders", Answer(status, headers={"Location": destination.url("/elsewhere")}))
+
+    outcome = delivery.attempt(work(), plan(destination.url("/orders")))
+
+    assert (outcome.kind, len(destination.requests)) == (kind, 1)
+    assert (outcome.error or {}).get("type") == (None if slug is None else f"/problems/{slug}")
+    assert outcome.received is not None
+    assert outcome.received.status_code == status
+
+
+def test_gone_is_said_in_plain_words(destination: Destination) -> None:
+    destination.answers("/orders", Answer(410))
+
+    assert "gone for good" in delivery.attempt(work(), plan(destination.url("/orders"))).detail
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("Mon, 01 Jan 2001 00:00:00 GMT", 0.0), ("soon", None), ("", None)],
+)
+def test_destination_says_when_to_come_back(destination: Destination, header: str, seconds: float | None) -> None:
+    destination.answers("/orders", Answer(503, headers={"Retry-After": header}))
+
+    assert delivery.attempt(work(), plan(destination.url("/orders"))).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("http://127.0.0.1:1/", OutcomeKind.FAILED),  # nobody listens: may be better later
+        ("http://169.254.169.254/latest", OutcomeKind.NOT_SENT),  # may never be called
+        ("http://10.0.0.1/", OutcomeKind.NOT_SENT),  # private and not listed
+    ],
+)
+def test_call_without_an_answer(url: str, kind: OutcomeKind) -> None:
+    outcome = delivery.attempt(work(), plan(url))
+
+    assert (outcome.kind, outcome.received, outcome.reply) == (kind, None, None)
+    assert outcome.error == {
+        "type": "/problems/destination-failed", "title": "The destination failed", "detail": outcome.detail,
+    }  # fmt: skip
+    assert outcome.sent is not None
+    assert outcome.sent.url == url
+
+
+def test_destination_that_is_silent_may_have_got_it(destination: Destination) -> None:
+    destination.answers("/orders", Answer(delay_seconds=5))
+
+    outcome = delivery.attempt(work(), plan(destination.url("/orders"), timeout_seconds=0.3))
+
+    assert outcome.kind == OutcomeKind.FAILED
+    assert "may have arrived" in outcome.detail
+    assert 250 < outcome.duration_ms < 1500
+
+
+def test_reply_is_told_as_it_came(destination: Destination) -> None:
+    destination.answers("/orders", Answer(201, b"<ok/>", {"Content-Type": "text/xml", "Set-Cookie": "canary"}))
+
+    outcome = delivery.attempt(work(), plan(destination.url("/orders")))
+
+    assert outcome.reply is not None
+    assert (outcome.reply.status_code, outcome.reply.content_type, outcome.reply.body) == (201, "text/xml", b"<ok/>")
+    assert "canary" not in repr(outcome)
+
+
+@pytest.mark.parametrize(
+    ("answer", "rows", "told"),
+    [
+        (Answer(201, {"no": "INV-7"}), [{"target": "invoice", "source": "body.no"}], b'{"invoice":"INV-7"}'),
+        (Answer(201, b'{"sum":19.90}', JSON), [{"target": "total", "source": "body.sum"}], b'{"total":19.90}'),
+        (Answer(202, {}), [{"target": "status", "source": "status_code"}], b'{"status":202}'),
+        (Answer(201, {}, {"X-No": "7"}), [{"target": "no", "source": "headers.`x-no`"}], b'{"no":"7"}'),
+        (Answer(201, "plain", {"Content-Type": "text/plain"}), [{"target": "t", "source": "body"}], b'{"t":"plain"}'),
+        (Answer(204), [{"target": "t", "source": "body", "default": "none"}], b'{"t":"none"}'),  # nothing came back
+    ],
+)
+def test_reply_mapping_makes_what_is_told(
+    destination: Destination, answer: Answer, rows: list[dict[str, Any]], told: bytes
+) -> None:
+    destination.answers("/orders", answer)
+    route = plan(destination.url("/orders"), reply_definition=fields(*rows))
+
+    outcome = delivery.attempt(work(), route)
+
+    assert outcome.reply is not None
+    assert (outcome.reply.body, outcome.reply.content_type) == (told, "application/json")
+    assert route.reply_mapping is not None
+    assert outcome.reply_mapping_version_id == route.reply_mapping.version_id
+
+
+def test_reply_that_cannot_be_mapped_leaves_the_message_confirmed(destination: Destination) -> None:
+    destination.answers("/orders", Answer(201, {"no": "x"}))
+    definition = fields({"target": "no", "source": "body.no", "type": "integer"})
+
+    outcome = delivery.attempt(work(), plan(destination.url("/orders"), reply_definition=definition))
+
+    assert outcome.kind == OutcomeKind.SUCCEEDED
+    assert outcome.error is not None
+    assert outcome.error["detail"].startswith("The destination confirmed")
+    assert outcome.reply is not None
+    assert outcome.reply.body == b'{"no": "x"}'
+
+
+def test_reply_mapping_is_for_confirmations_only(destination: Destination) -> None:
+    destination.answers("/orders", Answer(422, {"e": 1}))
+    definition = fields({"target": "no", "source": "body.no", "required": True})
+
+    outcome = delivery.attempt(work(), plan(destination.url("/orders"), reply_definition=definition))
+
+    assert outcome.reply is not None
+    assert (outcome.kind, outcome.reply.body) == (OutcomeKind.REFUSED, b'{"e": 1}')
+
+
+def test_endless_reply_is_cut_and_says_so(destination: Destination) -> None:
+    destination.answers("/orders", Answer(200, b"x" * (transport.MAX_RESPONSE_BYTES + 10)))
+
+    outcome = delivery.attempt(work(), plan(destination.url("/orders")))
+
+    assert outcome.received is not None
+    assert (len(outcome.received.body), outcome.received.truncated) == (transport.MAX_RESPONSE_BYTES, True)
+
+
+def test_attempt_asks_the_database_nothing(destination: Destination, django_assert_num_queries: Any) -> None:
+    definition = fields({"target": "no", "source": "id"})
+    route = plan(destination.url("/orders"), definition=definition, reply_definition=definition)
+
+    with django_assert_num_queries(0):
+        delivery.attempt(work(), route)
+
+    assert len(destination.requests) == 1

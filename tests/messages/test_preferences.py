@@ -1,0 +1,79 @@
+import pytest
+from django.http import HttpRequest
+from django.test import RequestFactory
+
+from messages.preferences import Preferences, idempotency_key, preferences, wait_seconds
+from messages.problems import Problem
+
+
+def request(query: str = "", **headers: str) -> HttpRequest:
+    return RequestFactory().get(f"/{query}", headers={name.replace("_", "-"): text for name, text in headers.items()})
+
+
+@pytest.mark.parametrize(
+    ("prefer", "expected"),
+    [
+        ("", Preferences()),
+        ("respond-async", Preferences(respond_async=True)),
+        ("Respond-Async", Preferences(respond_async=True)),  # names have no case
+        ("wait=5", Preferences(wait=5.0)),
+        ('wait="5"', Preferences(wait=5.0)),
+        ("wait=0.25", Preferences(wait=0.25)),
+        ("respond-async, wait=10", Preferences(respond_async=True, wait=10.0)),
+        ("wait = 10 ; strict", Preferences(wait=10.0)),  # parameters are for others
+        ("wait=1, wait=9", Preferences(wait=1.0)),  # the first counts
+        ("handling=lenient", Preferences()),  # what is not understood is ignored …
+        ("wait=soon", Preferences()),
+        ("wait=-1", Preferences()),
+        ("wait=1e9", Preferences()),
+        ("wait=nan", Preferences()),
+        ("wait=٣", Preferences()),  # … digits of other scripts, too
+        ("wait", Preferences()),
+        (",,;=,", Preferences()),
+    ],
+)
+def test_preferences(prefer: str, expected: Preferences) -> None:
+    assert preferences(request(Prefer=prefer)) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        ("k-1", "k-1"),  # bare
+        ('"k-1"', "k-1"),  # quoted, as a structured field
+        (' "k 1" ', "k 1"),
+        (r'"a\"b\\c"', r'a"b\c'),
+        ('"', '"'),  # one quote is a key like any other
+        ("x" * 255, "x" * 255),
+    ],
+)
+def test_idempotency_key(header: str, key: str) -> None:
+    assert idempotency_key(request(Idempotency_Key=header)) == key
+
+
+def test_request_without_the_header_has_no_key() -> None:
+    assert idempotency_key(request()) is None
+
+
+@pytest.mark.parametrize("header", ["", "  ", '""', "x" * 256, "a\tb", "a\x00b", "a\x7fb"])
+def test_unusable_idempotency_key_is_refused(header: str) -> None:
+    with pytest.raises(Problem) as caught:
+        idempotency_key(request(Idempotency_Key=header))
+
+    assert (caught.value.slug, caught.value.status) == ("malformed-header", 400)
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds"),
+    [("", 0), ("?wait=0", 0), ("?wait=2.5", 2.5), ("?wait=30", 30), ("?wait=31", 30), ("?wait=999999999", 30)],
+)
+def test_wait_is_at_most_the_maximum(query: str, seconds: float) -> None:
+    assert wait_seconds(request(query), maximum=30) == seconds
+
+
+@pytest.mark.parametrize("query", ["?wait=", "?wait=soon", "?wait=-1", "?wait=inf", "?wait=1e3", "?wait=1_0"])
+def test_wait_that_is_no_number_is_refused(query: str) -> None:
+    with pytest.raises(Problem) as caught:
+        wait_seconds(request(query), maximum=30)
+
+    assert caught.value.slug == "malformed-request"
