@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.networks import METADATA, AllowedNetworks, refusal
+from connectors.networks import AllowedNetworks, refusal
 
 NOTHING = AllowedNetworks()
 EVERYTHING = AllowedNetworks.parse("0.0.0.0/0,::/0")
@@ -107,7 +107,51 @@ def test_private_address_is_refused(address):
 @pytest.mark.parametrize(
     "address",
     [
-        *sorted(str(address) for address in METADATA),
+        "0.1.2.3",
+        "100.64.0.1",
+        "192.0.0.9",
+        "192.88.99.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "::8.8.8.8",
+        "2001::1",
+        "2001:db8::1",
+        "2002:808:808::1",
+        "3fff::1",
+        "4000::1",
+        "64:ff9b::8.8.8.8",
+        "fe80::1",
+        "fec0::1",
+        "ff0e::1",
+    ],
+)
+def test_special_address_is_refused_whatever_python_thinks_of_it(address, monkeypatch):
+    """Its patch releases disagree about what is global."""
+    monkeypatch.setattr(ipaddress.IPv4Address, "is_global", True)
+    monkeypatch.setattr(ipaddress.IPv6Address, "is_global", True)
+    monkeypatch.setattr(ipaddress.IPv4Address, "is_multicast", False)
+    monkeypatch.setattr(ipaddress.IPv6Address, "is_multicast", False)
+
+    assert judge(address) is not None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "169.254.169.254",  # AWS, Azure, Google, OpenStack, DigitalOcean
+        "169.254.170.2",  # AWS container credentials
+        "169.254.170.23",  # AWS pod identity
+        "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd20:ce::254",  # Google by IPv6
+        "fe80::a9fe:a9fe",  # OpenStack by IPv6
+        "100.100.100.200",  # Alibaba
+        "169.254.0.23",  # Tencent
+        "169.254.42.42",  # Scaleway
+        "fd00:42::42",
+        "168.63.129.16",  # Azure's host
+        "192.0.0.192",  # Oracle
         "::ffff:169.254.169.254",  # mapped
         "::169.254.169.254",  # compatible
         "::ffff:0:169.254.169.254",  # translated
