@@ -11,12 +11,14 @@ from django_q.brokers.orm import ORM
 from django_q.brokers.redis_broker import Redis
 from django_q.conf import Conf
 from django_q.humanhash import uuid
+from django_q.signals import post_execute
 from django_q.signing import SignedPackage
 
+from messages.beats import beat
 from messages.database import clock
 from messages.models import Lane
 
-BEAT_SECONDS = 3.0
+BEAT_SECONDS = 3.0  # the supervisor takes a role that is silent for thirty for one that hangs
 SETTLE_SECONDS = 0.02  # a woken worker's time to claim, before the same lanes are seen due again
 
 Tasks = list[tuple[Any, str]]
@@ -35,6 +37,15 @@ def package(function: str) -> tuple[Any, str]:
         "ack_failure": True,
     }
     return None, SignedPackage.dumps(task)
+
+
+def monitor_beat(**_: object) -> None:
+    beat("monitor")
+
+
+# q2 says in its monitor process that a task is finished: the only way to see that this process still works. Connected
+# here, since a cluster makes its broker before it starts its processes, so that each of them has this module.
+post_execute.connect(monitor_beat, dispatch_uid="messages.broker.monitor_beat")
 
 
 class Beating:

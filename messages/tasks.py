@@ -6,7 +6,6 @@ from datetime import timedelta
 from django.db.models import F, Q
 from django.utils import timezone
 from django_q.models import Schedule
-from django_q.signals import post_execute
 
 from connectors.models import Route
 from messages.beats import beat
@@ -28,14 +27,6 @@ SCHEDULES = {
 def show_life() -> None:
     """Runs in a q2 worker, see `broker.Beating`."""
     beat("worker")
-
-
-def _monitor_beat(**_: object) -> None:
-    beat("monitor")
-
-
-# q2 calls this in its monitor process for each finished task: the only way to see that it still works
-post_execute.connect(_monitor_beat, dispatch_uid="messages.tasks.monitor_beat")
 
 
 def ensure_schedules() -> None:
