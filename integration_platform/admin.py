@@ -31,4 +31,4 @@ class PlatformFailureAdmin(FailAdmin, ModelAdmin):
 
 @admin.register(Schedule)
 class PlatformScheduleAdmin(ScheduleAdmin, ModelAdmin):
-    pass
+    list_display = ("name", "schedule_type", "minutes", "next_run", "last_run", "success")

@@ -6,11 +6,12 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from connectors.admin.base import HiddenFromIndex, NamedAdmin
+from connectors.admin.base import HiddenFromIndex, NamedAdmin, links
 from connectors.choices import Scheme
 from connectors.models import Application, Credential
 from connectors.models.application import generate_key
@@ -59,6 +60,7 @@ class CredentialInline(TabularInline):
     extra = 0
     fields = ("name", "scheme", "username", "secret_state", "new_secret", "enabled")
     readonly_fields = ("secret_state",)
+    hide_title = True
     verbose_name_plural = "credentials: how it proves who it is when it calls us"
 
     @display(description="Secret")
@@ -70,8 +72,10 @@ class CredentialInline(TabularInline):
 
 @admin.register(Application)
 class ApplicationAdmin(NamedAdmin):
-    list_display = ("__str__", "slug", "credential_count", "endpoint_count", "route_count", "updated_at")
+    list_display = ("__str__", "slug", "credential_count", "endpoint_count", "route_count", "changed")
     fieldsets = ((None, {"fields": ("name", "slug", "description")}),)
+    uses_fieldsets = (("Leads to", {"fields": ("endpoint_links", "route_links")}),)
+    readonly_fields = ("endpoint_links", "route_links")
     inlines = (CredentialInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Application]:
@@ -85,6 +89,14 @@ class ApplicationAdmin(NamedAdmin):
             if key:
                 text = f"The API key of “{credential.name}” is {key} — copy it now, it is not shown again."
                 self.message_user(request, text, level="warning")
+
+    @display(description="Endpoints")
+    def endpoint_links(self, application: Application) -> SafeString:
+        return links(application.endpoints.all())
+
+    @display(description="Routes from it")
+    def route_links(self, application: Application) -> SafeString:
+        return links(application.routes.all())
 
     @display(description="Credentials", ordering="credentials_found")
     def credential_count(self, application: Any) -> int:

@@ -1,12 +1,21 @@
 """What the configuration's pages share."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import Model
 from django.forms import Textarea
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from connectors.models.base import Named
 
 TEXT_ROWS = {"expression": 5, "schema": 12, "entries": 12, "headers": 3, "search_keys": 3}
+SHOWN_LINKS = 50
 
 
 class HiddenFromIndex:
@@ -30,12 +39,22 @@ class ReadOnly:
 
 
 class NamedAdmin(ModelAdmin):
-    """Pages of objects with a slug and a name."""
+    """Pages of objects with a slug and a name.
+
+    `uses_fieldsets` are shown as soon as the object exists: what it is used by, and what it leads to. `parts` names
+    what nobody may delete by itself, but goes or stays with the object.
+    """
 
     search_fields: tuple[str, ...] = ("slug", "name")
+    uses_fieldsets: tuple[Any, ...] = ()
+    parts: frozenset[str] = frozenset()
     list_per_page = 25
     show_full_result_count = False
     warn_unsaved_form = True
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        return (*fieldsets, *self.uses_fieldsets) if obj else fieldsets
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Text areas as high as what is usually written into them."""
@@ -54,3 +73,27 @@ class NamedAdmin(ModelAdmin):
             if obj
             else tuple(super().get_readonly_fields(request, obj))
         )
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        listed, counts, needed, protected = super().get_deleted_objects(objs, request)
+        return listed, counts, set(needed) - self.parts, protected
+
+    @display(description="Changed", ordering="updated_at")
+    def changed(self, row: Named) -> str:
+        return f"{row.updated_at:%Y-%m-%d %H:%M}"
+
+
+def links(rows: Iterable[Model]) -> SafeString:
+    """The pages of `rows`, SHOWN_LINKS of them at most, by name."""
+    found = list(rows)
+    if not found:
+        return format_html('<span class="platform-muted">{}</span>', "none")
+    shown = format_html_join(
+        ", ", '<a class="platform-link" href="{}">{}</a>', ((page_of(row), row) for row in found[:SHOWN_LINKS])
+    )
+    rest = len(found) - SHOWN_LINKS
+    return format_html("{} and {} more", shown, rest) if rest > 0 else shown
+
+
+def page_of(row: Model) -> str:
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])

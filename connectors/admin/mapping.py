@@ -4,18 +4,21 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
+from unfold.forms import PaginationInlineFormSet
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from connectors import formats
 from connectors import mapping as mappings
-from connectors.admin.base import HiddenFromIndex, NamedAdmin, ReadOnly
-from connectors.models import FieldRow, LookupTable, Mapping, MappingVersion, Revision
+from connectors.admin.base import HiddenFromIndex, NamedAdmin, ReadOnly, links, page_of
+from connectors.choices import FieldType
+from connectors.models import FieldRow, LookupTable, Mapping, MappingVersion, Revision, Route
 
 
 class LooseJSONField(forms.CharField):
@@ -40,15 +43,31 @@ class LooseJSONField(forms.CharField):
         except formats.MalformedBody:
             return formats.dump(text).decode()
 
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """A default that is shown as 19.90 and comes back so has not changed, though it is stored as text."""
+        return (initial or "") != self.to_python(data)
+
+
+def wide(width: str) -> UnfoldAdminTextInputWidget:
+    """Paths need room; the table scrolls where a screen has not enough."""
+    return UnfoldAdminTextInputWidget(attrs={"style": f"min-width: {width}"})
+
 
 class FieldRowForm(forms.ModelForm):
-    default = LooseJSONField(required=False)
-    constant = LooseJSONField(required=False)
+    default = LooseJSONField(required=False, widget=wide("6rem"), help_text="Used when the source is absent or null.")
+    constant = LooseJSONField(required=False, widget=wide("6rem"), help_text="Instead of a source.")
 
     class Meta:
         model = FieldRow
         fields = ("target", "source", "type", "required", "default", "lookup", "constant", "position")
-        widgets = {"source": UnfoldAdminTextInputWidget, "target": UnfoldAdminTextInputWidget}
+        widgets = {"source": wide("10rem"), "target": wide("10rem")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "type" in self.fields:
+            self.fields["type"].choices = [("", "as it is"), *FieldType.choices]  # type: ignore[attr-defined]
+        for name in {"type", "lookup"} & set(self.fields):
+            self.fields[name].widget.attrs["style"] = "min-width: 6.5rem"
 
 
 class FieldRowFormSet(BaseInlineFormSet):
@@ -56,31 +75,28 @@ class FieldRowFormSet(BaseInlineFormSet):
 
     def clean(self) -> None:
         super().clean()
-        forms_in_order = (
-            [
-                form
-                for form in self.forms
-                if form.has_changed() or form.instance.pk
-                if not (self.can_delete and form.cleaned_data.get("DELETE"))
-            ]
-            if not any(self.errors)
-            else []
-        )
-        expression = (self.data.get("expression") or "").strip()
         if any(self.errors):
             return
-        if bool(forms_in_order) == bool(expression):
+        rows = self._rows()
+        expression = (self.data.get("expression") or "").strip()
+        if bool(rows) == bool(expression):
             raise forms.ValidationError("A mapping has either field rows or an expression.")
-        if not forms_in_order:
-            return
-        forms_in_order.sort(key=lambda form: form.cleaned_data.get("position") or 0)
+        if rows:
+            self._compile(rows)
+
+    def _rows(self) -> list[Any]:
+        """The forms that stay, in their order."""
+        deleted = self.deleted_forms if self.can_delete else []
+        rows = [form for form in self.forms if (form.has_changed() or form.instance.pk) and form not in deleted]
+        return sorted(rows, key=lambda form: form.cleaned_data.get("position") or 0)
+
+    def _compile(self, rows: list[Any]) -> None:
         tables = {table.slug: table.entries for table in LookupTable.objects.all()}
-        rows = [form.save(commit=False).definition() for form in forms_in_order]
         try:
-            mappings.compile_definition({"fields": rows}, tables)
+            mappings.compile_definition({"fields": [form.instance.definition() for form in rows]}, tables)
         except mappings.InvalidMapping as error:
             for fault in error.faults:
-                form = forms_in_order[fault.index]
+                form = rows[fault.index]
                 form.add_error(fault.field if fault.field in form.fields else None, fault.message)
 
 
@@ -91,22 +107,48 @@ class FieldRowInline(TabularInline):
     extra = 0
     ordering_field = "position"
     hide_ordering_field = True
+    hide_title = True
     ordering = ("position", "pk")
     verbose_name_plural = "field rows"
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "lookup" and field is not None:
+            field.empty_label = "none"
+        return field
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Tables are made on their own page: the row has no room for a menu."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "lookup":
+            field.widget = field.widget.widget
+        return field
 
 
 class VersionInline(ReadOnly, TabularInline):
     model = MappingVersion
+    formset = PaginationInlineFormSet
+    per_page = 10
     extra = 0
-    fields = ("number", "created_at", "created_by", "shown")
+    fields = ("name", "created_at", "created_by", "shown")
     readonly_fields = fields
     ordering = ("-number",)
     max_num = 0
-    verbose_name_plural = "versions: each saved change"
+    hide_title = True
+    verbose_name_plural = "versions: each saved change, the newest is in force"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MappingVersion]:
+        return super().get_queryset(request).select_related("mapping", "created_by")
+
+    @display(description="Version")
+    def name(self, version: MappingVersion) -> SafeString:
+        return format_html('<a class="platform-link" href="{}">v{}</a>', page_of(version), version.number)
 
     @display(description="Definition")
-    def shown(self, version: MappingVersion) -> str:
-        return json_block(version.definition)
+    def shown(self, version: MappingVersion) -> SafeString:
+        rows = version.definition.get("fields")
+        title = "expression" if rows is None else "1 field row" if len(rows) == 1 else f"{len(rows)} field rows"
+        return format_html("<details><summary>{}</summary>{}</details>", title, json_block(version.definition))
 
 
 class MappingForm(forms.ModelForm):
@@ -127,9 +169,12 @@ class MappingForm(forms.ModelForm):
 @admin.register(Mapping)
 class MappingAdmin(NamedAdmin):
     form = MappingForm
-    list_display = ("__str__", "slug", "kind", "version", "updated_at")
+    list_display = ("__str__", "slug", "kind", "version", "changed")
     fieldsets = ((None, {"fields": ("name", "slug", "description", "expression")}),)
+    uses_fieldsets = (("Used by", {"fields": ("route_links",)}),)
+    readonly_fields = ("route_links",)
     inlines = (FieldRowInline, VersionInline)
+    parts = frozenset({"field row", "mapping version"})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Mapping]:
         return super().get_queryset(request).annotate(newest=Max("versions__number"))
@@ -142,6 +187,10 @@ class MappingAdmin(NamedAdmin):
     def version(self, mapping: Any) -> str:
         return f"v{mapping.newest}" if mapping.newest else "–"
 
+    @display(description="Routes")
+    def route_links(self, mapping: Mapping) -> SafeString:
+        return links(Route.objects.filter(Q(mapping=mapping) | Q(reply_mapping=mapping)))
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         version = form.instance.publish(by=request.user)
@@ -151,12 +200,19 @@ class MappingAdmin(NamedAdmin):
 
 @admin.register(LookupTable)
 class LookupTableAdmin(NamedAdmin):
-    list_display = ("__str__", "slug", "size", "updated_at")
+    list_display = ("__str__", "slug", "size", "changed")
     fieldsets = ((None, {"fields": ("name", "slug", "entries")}),)
+    uses_fieldsets = (("Used by", {"fields": ("mapping_links",)}),)
+    readonly_fields = ("mapping_links",)
+    parts = frozenset({"field row"})
 
     @display(description="Entries")
     def size(self, table: LookupTable) -> int:
         return len(table.entries)
+
+    @display(description="Mappings")
+    def mapping_links(self, table: LookupTable) -> SafeString:
+        return links(Mapping.objects.filter(rows__lookup=table).distinct())
 
 
 @admin.register(MappingVersion)
@@ -167,7 +223,7 @@ class MappingVersionAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
     readonly_fields = fields
 
     @display(description="Definition")
-    def shown(self, version: MappingVersion) -> str:
+    def shown(self, version: MappingVersion) -> SafeString:
         return json_block(version.definition)
 
 
@@ -182,5 +238,5 @@ class RevisionAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
     list_display = ("number",)
 
 
-def json_block(value: Any) -> str:
+def json_block(value: Any) -> SafeString:
     return format_html('<pre class="platform-json">{}</pre>', formats.dump_pretty(value))

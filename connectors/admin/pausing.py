@@ -3,16 +3,24 @@
 from typing import Any
 
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 from unfold.decorators import action
+
+from connectors.admin.base import page_of
 
 
 class Pausable:
     """Adds both verbs to a detail page: by POST, for those who may change the object, logged with who did it."""
 
     actions_detail = ("pause", "resume")
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Only the verb that would do something is offered; both stay harmless where a page is out of date."""
+        row = self.get_object(request, object_id)  # type: ignore[attr-defined]
+        moot = "_pause" if row is not None and row.paused else "_resume"
+        offered = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        return [verb for verb in offered if not verb.action_name.endswith(moot)]
 
     @action(
         description="Pause",
@@ -42,8 +50,11 @@ class Pausable:
 
 
 def set_paused(page: Any, request: HttpRequest, object_id: str, *, paused: bool) -> HttpResponse:
+    found = page.get_object(request, object_id)
+    if found is None:
+        raise Http404
     with transaction.atomic():
-        row = page.get_queryset(request).select_for_update(of=("self",)).get(pk=object_id)
+        row = page.get_queryset(request).select_for_update(of=("self",)).get(pk=found.pk)
         if row.paused != paused:
             row.paused = paused
             row.save(update_fields=["paused", "updated_at"])
@@ -54,5 +65,5 @@ def set_paused(page: Any, request: HttpRequest, object_id: str, *, paused: bool)
 
 def back_to(request: HttpRequest, row: Any) -> HttpResponse:
     """To the object's page, behind a dialog: it sends its form in the background and follows this header."""
-    url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    url = page_of(row)
     return HttpResponse(headers={"HX-Redirect": url}) if "HX-Request" in request.headers else redirect(url)

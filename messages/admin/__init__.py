@@ -1,5 +1,5 @@
 """The pages of support staff and operators."""
 
-from messages.admin import lane, message, rejection
+from messages.admin import evidence, lane, message, rejection
 
-__all__ = ["lane", "message", "rejection"]
+__all__ = ["evidence", "lane", "message", "rejection"]

@@ -1,15 +1,22 @@
 """How payloads, headers and durations are shown."""
 
+import base64
+import codecs
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from connectors import formats
 from messages.choices import PROCESSING, Status
 
+VIEW_PAYLOAD = "messaging.view_payload"
 SHOWN_CHARACTERS = 64 * 1024
+INDENTED_BYTES = 1024 * 1024
+"""Longer bodies are shown as they came."""
 
 STATUS_COLOURS = {
     Status.QUEUED: "info",
@@ -22,29 +29,55 @@ STATUS_COLOURS = {
 }
 
 
+def may_see_payloads(request: HttpRequest) -> bool:
+    return request.user.has_perm(VIEW_PAYLOAD)
+
+
+def status_label(status: str) -> SafeString:
+    """A status in its colour, for pages; lists have their own way."""
+    return label(status, STATUS_COLOURS.get(status, "default"))
+
+
+def label(text: str, colour: str) -> SafeString:
+    return render_to_string("unfold/helpers/label.html", {"type": colour, "text": text})
+
+
 def payload(body: bytes | memoryview | None, content_type: str = "") -> SafeString:
     """A body for people: JSON indented with its own digits, keys in their order; escaped, and cut where it is long."""
     if not body:
         return format_html('<span class="platform-muted">{}</span>', "empty")
-    text = _text(bytes(body), content_type)
-    cut = len(text) > SHOWN_CHARACTERS
-    note = f"The first {SHOWN_CHARACTERS:,} of {len(text):,} characters; the download has all of it." if cut else ""
-    return format_html(
-        '<pre class="platform-json">{}</pre><p class="platform-muted">{}</p>', text[:SHOWN_CHARACTERS], note
-    )
+    text, note = _read_long(bytes(body)) if len(body) > INDENTED_BYTES else _read(bytes(body), content_type)
+    shown = format_html('<pre class="platform-json">{}</pre>', text[:SHOWN_CHARACTERS])
+    return format_html('{}<p class="platform-muted">{}</p>', shown, note) if note else shown
 
 
-def _text(body: bytes, content_type: str) -> str:
+def _read(body: bytes, content_type: str) -> tuple[str, str]:
+    """The text that is shown, and what has to be said about it."""
     try:
-        return formats.dump_pretty(formats.parse(body))
+        text, note = formats.dump_pretty(formats.parse(body)), ""
     except (formats.MalformedBody, formats.UnwritableValue):
         value, encoding = formats.reply_value(body, content_type)
-        return f"{len(body)} bytes, in base64:\n{value}" if encoding else str(value)
+        text, note = str(value), f"{len(body):,} bytes that are no text, in base64." if encoding else ""
+    cut = f"The first {SHOWN_CHARACTERS:,} of {len(text):,} characters." if len(text) > SHOWN_CHARACTERS else ""
+    return text, f"{note} {cut}".strip()
+
+
+def _read_long(body: bytes) -> tuple[str, str]:
+    """Only its beginning is looked at: nobody waits for megabytes to be indented and thrown away."""
+    beginning = body[:SHOWN_CHARACTERS]
+    note = f"The first {SHOWN_CHARACTERS:,} of {len(body):,} bytes, as they came."
+    try:
+        # a letter that is cut in two at the end is left out, bytes that are no text at all are not
+        return codecs.getincrementaldecoder("utf-8")().decode(beginning), note
+    except UnicodeDecodeError:
+        return base64.b64encode(beginning).decode("ascii"), f"{note} They are no text and stand here in base64."
 
 
 def headers(pairs: Any) -> SafeString:
     """Headers as they are stored: a mapping, or pairs."""
-    rows = list(pairs.items()) if isinstance(pairs, dict) else pairs or []
+    rows = list(pairs.items()) if isinstance(pairs, dict) else pairs
+    if not rows:
+        return format_html('<span class="platform-muted">{}</span>', "none")
     return format_html(
         '<table class="platform-headers">{}</table>',
         format_html_join("", "<tr><th>{}</th><td>{}</td></tr>", ((name, value) for name, value in rows)),

@@ -6,9 +6,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -17,11 +17,13 @@ from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from connectors.admin.base import ReadOnly
+from connectors.admin.base import ReadOnly, page_of
 from connectors.admin.pausing import back_to
+from connectors.models import Route
 from messages import operate
-from messages.admin.display import duration, moment
+from messages.admin.display import duration, label, moment, status_label
 from messages.admin.paging import UncountedPaginator
+from messages.choices import Hold, Status
 from messages.database import clock_reading
 from messages.exceptions import NotPossible
 from messages.models import Lane, Message, Worker
@@ -57,6 +59,17 @@ def verb(title: str, icon: str, description: str) -> Callable[[Callable[..., Any
     return action(description=title, icon=icon, permissions=["operate"], dialog=dialog)
 
 
+STANDING_COLOURS = {
+    "idle": "default",
+    "working": "info",
+    "waiting": "info",
+    "backing off": "warning",
+    "paused": "warning",
+    "blocked": "danger",
+}
+SILENT_AFTER = timedelta(minutes=1)
+
+
 @admin.register(Lane)
 class LaneAdmin(ReadOnly, ModelAdmin):
     list_display = ("__str__", "standing", "waiting", "last_position", "next_look", "owner")
@@ -66,40 +79,48 @@ class LaneAdmin(ReadOnly, ModelAdmin):
     list_per_page = 25
     show_full_result_count = False
     paginator = UncountedPaginator
-    search_fields = ("key__exact",)
+    ordering = ("-pk",)  # routes that order nothing have a lane for each message: no other order is cheap
+    sortable_by = ()
+    search_fields = ("key",)
     search_help_text = "An ordering key, exactly"
     fields = (
-        "route",
-        "key",
-        "standing",
-        "waiting",
+        ("standing_shown", "waiting"),
         "head",
-        "last_position",
-        "done_position",
-        "next_look",
-        "owner",
-        "lease_until",
-        "strikes",
-        "token",
+        ("route", "key"),
+        ("last_position", "done_position"),
+        ("next_look", "strikes"),
+        ("owner", "leased_until"),
+        ("token", "messages_link"),
     )
-    readonly_fields = fields
+    readonly_fields = (
+        *("standing_shown", "waiting", "head", "route", "key", "last_position", "done_position", "next_look"),
+        *("strikes", "owner", "leased_until", "token", "messages_link"),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Lane]:
-        return (
-            super().get_queryset(request).annotate(waiting_found=F("last_position") - F("done_position"), read_at=Now())
-        )
+        return super().get_queryset(request).annotate(read_at=Now())
 
-    @display(
-        description="State",
-        label={
-            "idle": "default",
-            "working": "info",
-            "waiting": "info",
-            "backing off": "warning",
-            "paused": "warning",
-            "blocked": "danger",
-        },
-    )
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """By the index on (route, key): every route is named, since a key alone would be looked for in all rows."""
+        if not search_term:
+            return queryset, False
+        return queryset.filter(route__in=list(Route.objects.values_list("pk", flat=True)), key=search_term), False
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Only the verbs that can do something now; each looks again when it is meant."""
+        lane = self.get_object(request, object_id)
+        offered = super().get_actions_detail(request, object_id)
+        if lane is None:
+            return offered
+        possible = {
+            "retry_head": lane.hold == Hold.BLOCKED,
+            "skip_head": lane.depth > 0 and self.standing(lane) != "working",
+            "pause": lane.hold == Hold.NONE,
+            "resume": lane.hold == Hold.PAUSED,
+        }
+        return [verb for verb in offered if possible[verb.action_name.removeprefix("messaging_lane_")]]
+
+    @display(description="State", label=STANDING_COLOURS)
     def standing(self, lane: Any) -> str:
         if lane.hold:
             return str(lane.hold)
@@ -109,7 +130,12 @@ class LaneAdmin(ReadOnly, ModelAdmin):
             return "idle"
         return "backing off" if lane.due_at > lane.read_at else "waiting"
 
-    @display(description="Waiting messages", ordering="waiting_found")
+    @display(description="State")
+    def standing_shown(self, lane: Any) -> SafeString:
+        standing = self.standing(lane)
+        return label(standing, STANDING_COLOURS[standing])
+
+    @display(description="Waiting messages")
     def waiting(self, lane: Lane) -> int:
         return lane.depth
 
@@ -117,16 +143,26 @@ class LaneAdmin(ReadOnly, ModelAdmin):
     def next_look(self, lane: Lane) -> str:
         return moment(lane.due_at)
 
-    @display(description="Head")
+    @display(description="Leased until")
+    def leased_until(self, lane: Lane) -> str:
+        return moment(lane.lease_until)
+
+    @display(description="Head, the oldest that waits")
     def head(self, lane: Any) -> SafeString:
         message = Message.objects.filter(lane=lane, position=lane.head_position).without_body().first()
         if message is None:
             return format_html("{}", "–")
-        url = reverse("admin:messaging_message_change", args=[message.pk])
-        age = duration(lane.read_at - message.received_at)
+        waits = "received" if message.status == Status.DEAD else "waiting since"
         return format_html(
-            '<a class="platform-link" href="{}">{}</a>, {}, waiting for {}', url, message, message.status, age
+            '{} <a class="platform-link" href="{}">{}</a>, {} {} ({})',
+            *(status_label(message.status), page_of(message), message, waits, moment(message.received_at)),
+            duration(lane.read_at - message.received_at),
         )
+
+    @display(description="Messages")
+    def messages_link(self, lane: Lane) -> SafeString:
+        url = f"{reverse('admin:messaging_message_changelist')}?lane={lane.pk}"
+        return format_html('<a class="platform-link" href="{}">All of this lane, newest first</a>', url)
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A method, since the shell looks a permission's name up in the database before there is one."""
@@ -149,7 +185,9 @@ class LaneAdmin(ReadOnly, ModelAdmin):
         return self._operate(operate.resume, request, form, object_id)
 
     def _operate(self, do: Callable[..., None], request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        lane = Lane.objects.get(pk=object_id)
+        lane = self.get_object(request, object_id)
+        if lane is None:
+            raise Http404
         try:
             do(lane, by=request.user, reason=form.cleaned_data["reason"])
             self.message_user(request, f"Done: {lane}.", level="success")
@@ -160,8 +198,22 @@ class LaneAdmin(ReadOnly, ModelAdmin):
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnly, ModelAdmin):
-    list_display = ("name", "state", "started_at", "seen_at")
+    list_display = ("name", "state", "started", "seen")
+    fields = ("name", "state", "started", "seen")
+    readonly_fields = ("state", "started", "seen")
 
-    @display(description="State", label={"well": "success", "silent": "danger"})
-    def state(self, worker: Worker) -> str:
-        return "well" if clock_reading() - worker.seen_at < timedelta(minutes=1) else "silent"
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
+        return super().get_queryset(request).annotate(read_at=Now())
+
+    @display(description="State")
+    def state(self, worker: Any) -> SafeString:
+        well = worker.read_at - worker.seen_at < SILENT_AFTER
+        return label("well", "success") if well else label("silent", "danger")
+
+    @display(description="Started", ordering="started_at")
+    def started(self, worker: Worker) -> str:
+        return moment(worker.started_at)
+
+    @display(description="Last seen", ordering="seen_at")
+    def seen(self, worker: Worker) -> str:
+        return moment(worker.seen_at)

@@ -3,14 +3,14 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from connectors.admin.base import ReadOnly
-from messages.admin.display import moment, payload
-from messages.admin.message import VIEW_PAYLOAD
+from messages.admin.display import may_see_payloads, moment, payload
 from messages.admin.paging import UncountedPaginator
 from messages.models import Rejection
 
@@ -23,6 +23,7 @@ class RejectionAdmin(ReadOnly, ModelAdmin):
     list_per_page = 25
     show_full_result_count = False
     paginator = UncountedPaginator
+    sortable_by = ("refused",)
     fields = (
         "refused",
         "reason",
@@ -36,9 +37,11 @@ class RejectionAdmin(ReadOnly, ModelAdmin):
     )
     readonly_fields = fields
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Rejection]:
+        return super().get_queryset(request).defer("body")
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        may_see = request.user.has_perm(VIEW_PAYLOAD)
-        return self.fields if may_see else tuple(name for name in self.fields if name != "body_shown")
+        return self.fields if may_see_payloads(request) else self.fields[:-1]
 
     @display(description="Time", ordering="pk")
     def refused(self, rejection: Rejection) -> str:
