@@ -27,6 +27,7 @@ SIDEBAR = {
             "items": [
                 _item("Messages", "mail", "messaging", "message"),
                 _item("Lanes", "format_list_numbered", "messaging", "lane"),
+                _item("Bulk actions", "library_add_check", "messaging", "bulk"),
                 _item("Rejections", "block", "messaging", "rejection"),
             ],
         },

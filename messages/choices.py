@@ -9,7 +9,7 @@ class Status(TextChoices):
         queued ──► succeeded | failed | dead | cancelled
            │  ▲
            ▼  │ (every further attempt)
-        retrying ──► the same ends;  failed, dead ──► queued when a person retries
+        retrying ──► the same ends;  failed, dead, cancelled ──► queued when a person retries
 
     "processing" is not stored: a message is being processed while it is the head of a lane under a running lease.
     So no crash can leave a message behind that claims to be in somebody's hand.
@@ -46,3 +46,26 @@ class OutcomeKind(TextChoices):
     MAPPING_FAILED = "mapping_failed", "Mapping failed"  # permanent: nothing was sent
     NOT_SENT = "not_sent", "Could not be sent"  # permanent: the address or the request is not allowed
     CRASHED = "crashed", "Worker died"  # the worker died several times in a row on this message
+
+
+class BulkVerb(TextChoices):
+    """What can be done to many messages at once."""
+
+    RETRY = "retry", "Retry"
+    CANCEL = "cancel", "Cancel"
+
+
+class BulkState(TextChoices):
+    """collecting ──► prepared ──► running ──► finished;  collecting, prepared, running ──► stopped."""
+
+    COLLECTING = "collecting", "Collecting"  # bulk.prepare: its messages are being written down
+    PREPARED = "prepared", "Prepared"  # bulk.prepare: a person is to confirm it
+    RUNNING = "running", "Running"  # bulk.start: confirmed, the queue works it
+    FINISHED = "finished", "Finished"  # bulk.work: nothing is left
+    STOPPED = "stopped", "Stopped"  # bulk.stop: a person stopped it, or nobody confirmed it
+
+
+class ItemState(TextChoices):
+    WAITING = "waiting", "Waiting"
+    DONE = "done", "Done"
+    REFUSED = "refused", "Not possible"

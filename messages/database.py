@@ -11,8 +11,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 # SQLite has one writer at a time and lets the others wait unfairly (p95 was 45 × p50 with 16 writers): within a process
-# they queue up here instead, and the file's own lock is left to the few processes.
-_one_writer = threading.Lock()
+# they queue up here instead, and the file's own lock is left to the few processes. Reentrant: a verb that is made of
+# several writes is one transaction.
+_one_writer = threading.RLock()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from connectors.headers import check_header, redacted
 from connectors.mapping import FieldError, MappingFailed
 from connectors.transport import ApiKeyAuth, OutboundRequest, OutboundResponse, Transport, TransportError
 from messages.choices import OutcomeKind
-from messages.lanes import Work
+from messages.claims import Work
 from messages.outcomes import Outcome, Received, Reply, Sent
 from messages.problems import PROBLEMS, type_of
 

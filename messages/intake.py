@@ -20,9 +20,9 @@ from connectors.paths import MISSING
 from connectors.readers import Reader
 from messages import lanes
 from messages.choices import Hold
+from messages.claims import Claim, Work, to_work
 from messages.database import write
 from messages.exceptions import LaneUnavailable, Refused
-from messages.lanes import Claim, Work, to_work
 from messages.models import Message, SearchKey
 
 MAX_KEY = 255
@@ -53,16 +53,24 @@ class Accepted:
     work: Work | None = None
 
 
-def accept(plan: RoutePlan, incoming: Incoming, *, lease_seconds: float | None = None, owner: str = "") -> Accepted:
+def accept(
+    plan: RoutePlan,
+    incoming: Incoming,
+    *,
+    lease_seconds: float | None = None,
+    owner: str = "",
+    resubmission_of: int | None = None,
+) -> Accepted:
     """Commits one message, or finds the one that it repeats.
 
     With `lease_seconds` (synchronous callers) an idle lane is claimed in the same transaction, and a lane that stands
     still raises LaneUnavailable. Raises Refused for a payload that the route does not take.
     """
     value = _parse(plan, incoming.body)
-    key = incoming.idempotency_key or _idempotency_key(plan, value)
+    key = None if resubmission_of else incoming.idempotency_key or _idempotency_key(plan, value)
     digest = hashlib.sha256(incoming.body).digest()
     message = _message(plan, incoming, key, digest)
+    message.resubmission_of_id = resubmission_of
     lane_key = _lane_key(plan, value, message.correlation_id)
     search_keys = _search_keys(plan, value)
     try:

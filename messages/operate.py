@@ -1,42 +1,112 @@
-"""The operators' verbs on lanes, each with a reason and an entry in the log of who did what."""
+"""The operators' verbs, each with its effect on order, a reason, and an entry in the log of who did what.
+
+A verb and its entry are one transaction. All raise NotPossible, with a text for people, where the row is something else
+by now.
+"""
 
 from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.db.models import Model
 from django.utils import timezone
 
-from messages import lanes
+from connectors.catalogue import catalogue
+from messages import intake, steering
+from messages.database import write
 from messages.exceptions import NotPossible
-from messages.models import Lane
+from messages.intake import Incoming
+from messages.models import Lane, Message
+
+AT_THE_END = "Its lane had gone on, so it went to the end of its lane."
 
 
-def retry_head(lane: Lane, *, by: Any, reason: str) -> None:
-    """A dead head is queued again and keeps its place; its lane goes on with it. Raises NotPossible."""
-    if not lanes.revive_head(lane.pk):
-        raise NotPossible("Only a dead head that still has its payload can be retried; look at it again.")
-    _log(lane, by, f"Retried the head. {reason}")
+def retry(message: Message, *, by: Any, reason: str) -> str:
+    """Queues a failed, dead or cancelled message again; returns what that meant for its order.
+
+    It keeps its place where its lane has not gone past it, and goes to the end of the lane otherwise.
+    """
+    with write():
+        retried = steering.retry(message.pk)
+        if retried is None:
+            raise NotPossible("Only a failed, dead or cancelled message that still has its payload can be retried.")
+        effect = AT_THE_END if retried.moved else "It kept its place in its lane."
+        _log(message, by, f"Retried. {effect} {reason}")
+    return effect
 
 
-def skip_head(lane: Lane, *, by: Any, reason: str) -> None:
-    """The head is cancelled for good and its lane goes on behind it. Raises NotPossible."""
-    if not lanes.cancel_head(lane.pk, position=lane.head_position, reason=reason, now=timezone.now()):
-        raise NotPossible("The head is another one by now, or in a worker's hand, or there is none; look again.")
-    _log(lane, by, f"Skipped the head. {reason}")
+def cancel(message: Message, *, by: Any, reason: str) -> None:
+    """A message that waits, or a dead head, is not sent any more; its lane passes it over."""
+    with write():
+        if not steering.cancel(message.pk, reason=reason, now=timezone.now()):
+            raise NotPossible("It is in a worker's hand, or it has come to its end already.")
+        _log(message, by, f"Cancelled. {reason}")
+
+
+def resubmit(message: Message, body: bytes, *, by: Any, reason: str) -> Message:
+    """Makes a new message of an edited payload, linked to this one, at the end of its lane.
+
+    What the edit replaces is not sent any more: a message that waits, or blocks its lane, is cancelled. One that has
+    come to its end stays what it is. Raises Refused, with the places at fault, for a payload that the route does not
+    take.
+    """
+    plan = catalogue.by_id()[message.route_id]
+    incoming = Incoming(message.pattern, body, message.content_type, {}, None)
+    with write():
+        made = intake.accept(plan, incoming, resubmission_of=message.pk).message
+        replaced = steering.cancel(message.pk, reason=f"Resubmitted as {made}. {reason}", now=timezone.now())
+        if not replaced and Message.objects.open().filter(pk=message.pk).exists():
+            raise NotPossible("It is in a worker's hand; look again in a moment.")
+        _log(message, by, f"Edited and resubmitted as {made}. {reason}")
+        _log(made, by, f"Made by editing {message}. {reason}")
+    return made
+
+
+def retry_head(lane: Lane, *, position: int, by: Any, reason: str) -> None:
+    """The dead head at `position` is queued again and keeps its place; its lane goes on with it."""
+    with write():
+        head = _head(lane, position)
+        if head is None or (retried := steering.retry(head.pk)) is None or retried.moved:
+            raise NotPossible("Only a dead head that still has its payload can be retried; look at it again.")
+        _log(lane, by, f"Retried the head. {reason}")
+        _log(head, by, f"Retried as the head of its lane. {reason}")
+
+
+def skip_head(lane: Lane, *, position: int, by: Any, reason: str) -> None:
+    """The head at `position` is cancelled for good and its lane goes on behind it.
+
+    Two people who skip the same head must not skip the next one, too: the position is the one that they saw.
+    """
+    with write():
+        head = _head(lane, position)
+        if head is None or not steering.cancel(head.pk, reason=reason, now=timezone.now()):
+            raise NotPossible("The head is another one by now, or in a worker's hand, or there is none; look again.")
+        _log(lane, by, f"Skipped the head. {reason}")
+        _log(head, by, f"Skipped as the head of its lane. {reason}")
 
 
 def pause(lane: Lane, *, by: Any, reason: str) -> None:
-    """The lane accepts and holds; what is in a worker's hand is finished. Raises NotPossible."""
-    if not lanes.hold(lane.pk):
-        raise NotPossible("The lane stands still already.")
-    _log(lane, by, f"Paused. {reason}")
+    """The lane accepts and holds; what is in a worker's hand is finished."""
+    with write():
+        if not steering.hold(lane.pk):
+            raise NotPossible("The lane is paused already.")
+        _log(lane, by, f"Paused. {reason}")
 
 
 def resume(lane: Lane, *, by: Any, reason: str) -> None:
-    """A paused lane goes on. Raises NotPossible."""
-    if not lanes.unhold(lane.pk):
-        raise NotPossible("The lane is not paused.")
-    _log(lane, by, f"Resumed. {reason}")
+    """A paused lane goes on, or is blocked again where its head is dead."""
+    with write():
+        if not steering.unhold(lane.pk):
+            raise NotPossible("The lane is not paused.")
+        _log(lane, by, f"Resumed. {reason}")
 
 
-def _log(lane: Lane, by: Any, text: str) -> None:
-    LogEntry.objects.log_actions(by.pk, [lane], CHANGE, change_message=text.strip(), single_object=True)
+def _head(lane: Lane, position: int) -> Message | None:
+    """The lane's head, if it is still the one at `position`."""
+    now = Lane.objects.get(pk=lane.pk)
+    if now.head_position != position:
+        return None
+    return Message.objects.without_body().filter(lane=lane.pk, position=position).first()
+
+
+def _log(row: Model, by: Any, text: str) -> None:
+    LogEntry.objects.log_actions(by.pk, [row], CHANGE, change_message=text.strip(), single_object=True)

@@ -29,7 +29,7 @@ from connectors.catalogue import RoutePlan, catalogue
 from messages import delivery, lanes
 from messages.beats import beat, stop_wanted
 from messages.choices import OutcomeKind
-from messages.lanes import Claim, Finished, Work
+from messages.claims import Claim, Finished, Work
 from messages.outcomes import Outcome, Policy
 
 log = logging.getLogger(__name__)
@@ -278,7 +278,11 @@ class Pump:
         else:
             self.done += 1
         if entry.kept:
-            hand.ahead.pop(0)
+            if entry.changes == hand.claim.changes:
+                hand.ahead.pop(0)
+            else:  # a person changed a message behind it: read again
+                hand.ahead.clear()
+                hand.claim.changes = entry.changes
             hand.sent += 1
             hand.claim.done_position += 1
         else:

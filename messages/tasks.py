@@ -8,6 +8,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from connectors.models import Route
+from messages import bulk
 from messages.beats import beat
 from messages.choices import Hold
 from messages.database import clock, write
@@ -16,11 +17,13 @@ from messages.models import Attempt, Lane, Message, Rejection, Result, SearchKey
 log = logging.getLogger(__name__)
 
 BATCH = 500
+BULK_BUDGET_SECONDS = 55.0  # less than the minute after which the schedule comes again
 KEPT_REJECTIONS = 10_000
 SCHEDULES = {
     "messages.tasks.remove_expired": 15,  # minutes
     "messages.tasks.trim_rejections": 5,
     "messages.tasks.watch_lanes": 1,
+    "messages.tasks.work_bulks": 1,
 }
 
 
@@ -69,6 +72,12 @@ def trim_rejections() -> int:
         Rejection.objects.order_by("-pk").values_list("pk", flat=True)[KEPT_REJECTIONS : KEPT_REJECTIONS + 1].first()
     )
     return Rejection.objects.filter(pk__lte=oldest).delete()[0] if oldest else 0
+
+
+def work_bulks() -> int:
+    """Goes on with the bulk actions that run. One is also begun at once when a person confirms it."""
+    bulk.forget_unconfirmed()
+    return bulk.work(budget_seconds=BULK_BUDGET_SECONDS)
 
 
 def watch_lanes() -> int:

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from connectors import formats
 from connectors.catalogue import RoutePlan, catalogue
 from connectors.choices import OnDeadline, Pattern
-from messages import intake, lanes, reply
+from messages import intake, reply, steering
 from messages.authentication import authenticate, is_authentic
 from messages.bodies import read_body
 from messages.choices import FINAL_STATUSES
@@ -139,7 +139,7 @@ def _late(http: HttpRequest, message: Message, plan: RoutePlan) -> HttpResponse:
     """The deadline passed; the message goes on to its end either way."""
     url = _result_url(http, message)
     if plan.on_deadline == OnDeadline.ACCEPT:
-        if lanes.make_retryable(message):
+        if steering.make_retryable(message):
             return _accepted(message, plan, url)
         final = reply.load(message.correlation_id)  # it became final while we were about to say that it had not
         if final is not None and final.is_final:

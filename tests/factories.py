@@ -8,15 +8,16 @@ from datetime import timedelta
 from typing import Any
 
 import factory
+from django.contrib.auth.models import User
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from connectors import formats, models
 from connectors.choices import EndpointAuth, OnFailure, Ordering, Pattern, Patterns, Scheme
 from connectors.models.application import hash_key
-from messages.choices import FINAL_STATUSES, Hold, OutcomeKind, Status
+from messages.choices import FINAL_STATUSES, BulkState, BulkVerb, Hold, ItemState, OutcomeKind, Status
 from messages.intake import uuid7
-from messages.models import Attempt, Lane, Message, Rejection, Result, SearchKey, Worker
+from messages.models import Attempt, Bulk, BulkItem, Lane, Message, Rejection, Result, SearchKey, Worker
 
 now = factory.LazyFunction(timezone.now)
 
@@ -288,3 +289,38 @@ class WorkerFactory(DjangoModelFactory):
     name = factory.Sequence(lambda number: f"host:{number}")
     started_at = ahead(-3600)
     seen_at = now
+
+
+class UserFactory(DjangoModelFactory):
+    class Meta:
+        model = User
+
+    username = factory.Sequence(lambda number: f"agent-{number}")
+
+
+class BulkFactory(DjangoModelFactory):
+    class Meta:
+        model = Bulk
+
+    class Params:
+        running = factory.Trait(state=BulkState.RUNNING)
+        finished = factory.Trait(state=BulkState.FINISHED, done=1, finished_at=now)
+        stopped = factory.Trait(state=BulkState.STOPPED, finished_at=now)
+
+    verb = BulkVerb.RETRY
+    state = BulkState.PREPARED
+    made_by = factory.SubFactory(UserFactory)
+    total = 1
+    made_at = now
+
+
+class BulkItemFactory(DjangoModelFactory):
+    class Meta:
+        model = BulkItem
+
+    class Params:
+        done = factory.Trait(state=ItemState.DONE)
+        refused = factory.Trait(state=ItemState.REFUSED, note="It is in a worker's hand.")
+
+    bulk = factory.SubFactory(BulkFactory)
+    message = factory.SubFactory(MessageFactory)

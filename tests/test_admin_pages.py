@@ -16,8 +16,8 @@ from connectors.models import Application, Credential, Endpoint, FieldRow, Looku
 from connectors.models.application import key_matches
 from messages import intake, lanes
 from messages.choices import OutcomeKind
+from messages.claims import Finished
 from messages.intake import Incoming
-from messages.lanes import Finished
 from messages.models import Message, Rejection, Worker
 from messages.outcomes import Outcome, Received, Reply, Sent
 from messages.pump import policy_of

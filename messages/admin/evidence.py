@@ -11,7 +11,7 @@ from unfold.decorators import display
 
 from connectors.admin.base import HiddenFromIndex, ReadOnly
 from messages.admin.display import headers, label, may_see_payloads, moment, payload
-from messages.admin.paging import UncountedPaginator
+from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.choices import OutcomeKind
 from messages.models import Attempt, Message, Result, SearchKey
 
@@ -41,13 +41,11 @@ def attempt_context(attempt: Attempt, message: Message, *, contents: bool) -> di
     }
 
 
-class EvidenceAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
+class EvidenceAdmin(FixedOrder, HiddenFromIndex, ReadOnly, ModelAdmin):
     list_select_related: tuple[str, ...] = ("message",)
     list_per_page = 25
     show_full_result_count = False
     paginator = UncountedPaginator
-    ordering = ("-pk",)
-    sortable_by = ()
 
 
 @admin.register(Attempt)

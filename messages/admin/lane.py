@@ -4,28 +4,24 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.db.models.functions import Now
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.decorators import action, display
-from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.decorators import display
 
 from connectors.admin.base import ReadOnly, page_of
-from connectors.admin.pausing import back_to
 from connectors.models import Route
 from messages import operate
 from messages.admin.display import duration, label, moment, status_label
-from messages.admin.paging import UncountedPaginator
+from messages.admin.paging import FixedOrder, UncountedPaginator
+from messages.admin.verbs import HeadForm, ReasonForm, carry_out, verb
 from messages.choices import Hold, Status
 from messages.database import clock_reading
-from messages.exceptions import NotPossible
 from messages.models import Lane, Message, Worker
 
 
@@ -47,18 +43,6 @@ class WorkFilter(admin.SimpleListFilter):
         return queryset
 
 
-class ReasonForm(BaseDialogForm):
-    """Why: kept in the lane's history."""
-
-    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
-
-
-def verb(title: str, icon: str, description: str) -> Callable[[Callable[..., Any]], Any]:
-    """An operator's verb on a lane's page: a dialog asks for the reason, only its POST does anything."""
-    dialog = {"title": f"{title}?", "description": description, "form_class": ReasonForm, "form_submit_text": title}
-    return action(description=title, icon=icon, permissions=["operate"], dialog=dialog)
-
-
 STANDING_COLOURS = {
     "idle": "default",
     "working": "info",
@@ -71,7 +55,7 @@ SILENT_AFTER = timedelta(minutes=1)
 
 
 @admin.register(Lane)
-class LaneAdmin(ReadOnly, ModelAdmin):
+class LaneAdmin(FixedOrder, ReadOnly, ModelAdmin):
     list_display = ("__str__", "standing", "waiting", "last_position", "next_look", "owner")
     list_filter = (WorkFilter, "hold", "route")
     actions_detail = ("retry_head", "skip_head", "pause", "resume")
@@ -79,8 +63,6 @@ class LaneAdmin(ReadOnly, ModelAdmin):
     list_per_page = 25
     show_full_result_count = False
     paginator = UncountedPaginator
-    ordering = ("-pk",)  # routes that order nothing have a lane for each message: no other order is cheap
-    sortable_by = ()
     search_fields = ("key",)
     search_help_text = "An ordering key, exactly"
     fields = (
@@ -113,12 +95,15 @@ class LaneAdmin(ReadOnly, ModelAdmin):
         if lane is None:
             return offered
         possible = {
-            "retry_head": lane.hold == Hold.BLOCKED,
+            "retry_head": lane.hold == Hold.BLOCKED or (lane.hold == Hold.PAUSED and self._head_is_dead(lane)),
             "skip_head": lane.depth > 0 and self.standing(lane) != "working",
-            "pause": lane.hold == Hold.NONE,
+            "pause": lane.hold != Hold.PAUSED,
             "resume": lane.hold == Hold.PAUSED,
         }
         return [verb for verb in offered if possible[verb.action_name.removeprefix("messaging_lane_")]]
+
+    def _head_is_dead(self, lane: Lane) -> bool:
+        return Message.objects.filter(lane=lane, position=lane.head_position, status=Status.DEAD).exists()
 
     @display(description="State", label=STANDING_COLOURS)
     def standing(self, lane: Any) -> str:
@@ -168,12 +153,22 @@ class LaneAdmin(ReadOnly, ModelAdmin):
         """A method, since the shell looks a permission's name up in the database before there is one."""
         return request.user.has_perm("messaging.operate_lane")
 
-    @verb("Retry head", "replay", "The dead head is sent again and keeps its place; what waits behind it follows.")
-    def retry_head(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+    @verb(
+        "Retry head",
+        "replay",
+        "The dead head is sent again and keeps its place; what waits behind it follows.",
+        form=HeadForm,
+    )
+    def retry_head(self, request: HttpRequest, form: HeadForm, object_id: str) -> HttpResponse:
         return self._operate(operate.retry_head, request, form, object_id)
 
-    @verb("Skip head", "skip_next", "The head is cancelled for good, and the lane goes on with the next message.")
-    def skip_head(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+    @verb(
+        "Skip head",
+        "skip_next",
+        "The head is cancelled for good, and the lane goes on with the next message.",
+        form=HeadForm,
+    )
+    def skip_head(self, request: HttpRequest, form: HeadForm, object_id: str) -> HttpResponse:
         return self._operate(operate.skip_head, request, form, object_id)
 
     @verb("Pause", "pause", "Messages are accepted and wait in this lane.")
@@ -184,16 +179,14 @@ class LaneAdmin(ReadOnly, ModelAdmin):
     def resume(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
         return self._operate(operate.resume, request, form, object_id)
 
-    def _operate(self, do: Callable[..., None], request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        lane = self.get_object(request, object_id)
-        if lane is None:
-            raise Http404
-        try:
-            do(lane, by=request.user, reason=form.cleaned_data["reason"])
-            self.message_user(request, f"Done: {lane}.", level="success")
-        except NotPossible as error:
-            self.message_user(request, str(error), level="warning")
-        return back_to(request, lane)
+    def _operate(self, do: Callable[..., None], request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        given = {name: form.cleaned_data[name] for name in ("reason", "position") if name in form.cleaned_data}
+
+        def carry(lane: Lane) -> str:
+            do(lane, by=request.user, **given)
+            return f"Done: {lane}."
+
+        return carry_out(self, request, object_id, carry)
 
 
 @admin.register(Worker)

@@ -7,15 +7,16 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from connectors.admin.base import ReadOnly, links
-from messages.admin import search
+from messages import operate
+from messages.admin import bulk, resubmission, search
 from messages.admin.display import (
     STATUS_COLOURS,
     duration,
@@ -26,26 +27,30 @@ from messages.admin.display import (
     status_label,
 )
 from messages.admin.evidence import CONTENTS, attempt_context, error_in_words
-from messages.admin.paging import UncountedPaginator
+from messages.admin.paging import FixedOrder, UncountedPaginator
+from messages.admin.verbs import ReasonForm, carry_out, verb
+from messages.choices import PROCESSING, BulkVerb
 from messages.models import Message, Result
+from messages.steering import CANCELLABLE, RETRYABLE
 
+OPERATE = "messaging.operate_message"
 SHOWN_ATTEMPTS = 100
 SHOWN_CONTENTS = 3
 """Attempts with what was sent and what came back: the newest; the others have pages of their own."""
 
 
 @admin.register(Message)
-class MessageAdmin(ReadOnly, ModelAdmin):
+class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
     list_display = ("correlation_id", "standing", "route", "mode", "lane_key", "keys", "received", "took", "attempts")
     list_filter = ("status", "route")
     list_select_related = ("route", "lane", "lane__route")
     list_per_page = 25
     show_full_result_count = False
     paginator = UncountedPaginator
-    ordering = ("-pk",)
-    sortable_by = ()  # any other order would sort all rows
     search_fields = ("correlation_id",)
     search_help_text = "A correlation id or its beginning, or a search key: 4711 or order:4711"
+    actions = ("retry_selected", "cancel_selected")
+    actions_detail = ("retry", "cancel", "edit")
     change_form_outer_after_template = "admin/messaging/message/story.html"
     fields = (
         ("status_shown", "took"),
@@ -71,10 +76,62 @@ class MessageAdmin(ReadOnly, ModelAdmin):
         return search.find(queryset, search_term.strip()), False
 
     def get_urls(self) -> list[Any]:
-        download = path(
-            "<int:pk>/payload/", self.admin_site.admin_view(self.download), name="messaging_message_payload"
+        view = self.admin_site.admin_view
+        own = [
+            path("<int:pk>/payload/", view(self.download), name="messaging_message_payload"),
+            path("<int:pk>/resubmit/", view(self.resubmit), name="messaging_message_editor"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A method, since the shell looks a permission's name up in the database before there is one."""
+        return request.user.has_perm(OPERATE)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Only the verbs that can do something now; each looks again when it is meant."""
+        message: Any = self.get_object(request, object_id)
+        offered = super().get_actions_detail(request, object_id)
+        if message is None:
+            return offered
+        ahead = message.position > message.lane.done_position
+        has_payload = message.purged_at is None
+        possible = {
+            "retry": message.status in RETRYABLE and has_payload,
+            "cancel": message.status in CANCELLABLE and ahead and message.standing(message.read_at) != PROCESSING,
+            "edit": has_payload and may_see_payloads(request),
+        }
+        return [one for one in offered if possible[one.action_name.removeprefix("messaging_message_")]]
+
+    @verb("Retry", "replay", "It is sent again. Where its lane has gone on without it, it goes to the end of its lane.")
+    def retry(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        reason = form.cleaned_data["reason"]
+        return carry_out(
+            self, request, object_id, lambda row: f"Queued. {operate.retry(row, by=request.user, reason=reason)}"
         )
-        return [download, *super().get_urls()]
+
+    @verb("Cancel", "cancel", "It is not sent any more; its lane passes it over.")
+    def cancel(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        def do(message: Message) -> str:
+            operate.cancel(message, by=request.user, reason=form.cleaned_data["reason"])
+            return "Cancelled."
+
+        return carry_out(self, request, object_id, do)
+
+    @action(description="Edit and resubmit", icon="edit", permissions=["operate"])
+    def edit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Opens the editor; nothing is changed by following it."""
+        return redirect("admin:messaging_message_editor", pk=object_id)
+
+    def resubmit(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return resubmission.resubmit(self, request, pk)
+
+    @admin.action(description="Retry…", permissions=["operate"])
+    def retry_selected(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
+        return bulk.prepare(self, request, BulkVerb.RETRY, queryset)
+
+    @admin.action(description="Cancel…", permissions=["operate"])
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
+        return bulk.prepare(self, request, BulkVerb.CANCEL, queryset)
 
     def download(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The bytes exactly as they were received."""
@@ -148,7 +205,12 @@ def story(message: Message, *, contents: bool) -> dict[str, Any]:
         attempt_context(attempt, message, contents=contents and place < SHOWN_CONTENTS)
         for place, attempt in enumerate(attempts)
     ]
-    told = {"rows": rows[::-1], "more": message.attempts - len(rows), "may_see": contents}
+    told = {
+        "rows": rows[::-1],
+        "more": message.attempts - len(rows),
+        "may_see": contents,
+        "lineage": resubmission.lineage(message, contents=contents),
+    }
     if not contents:
         return told
     return {

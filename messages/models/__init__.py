@@ -1,4 +1,5 @@
 from messages.models.attempt import Attempt
+from messages.models.bulk import Bulk, BulkItem
 from messages.models.lane import Lane
 from messages.models.message import Message
 from messages.models.rejection import Rejection
@@ -6,4 +7,4 @@ from messages.models.result import Result
 from messages.models.search_key import SearchKey
 from messages.models.worker import Worker
 
-__all__ = ["Attempt", "Lane", "Message", "Rejection", "Result", "SearchKey", "Worker"]
+__all__ = ["Attempt", "Bulk", "BulkItem", "Lane", "Message", "Rejection", "Result", "SearchKey", "Worker"]

@@ -53,6 +53,9 @@ class Lane(models.Model):
     owner = models.CharField(max_length=100, blank=True, default="")
     hold = models.CharField(max_length=10, choices=Hold.choices, default=Hold.NONE, blank=True)
 
+    changes = models.BigIntegerField(default=0)
+    """Grows when a person changes a message behind the head: a worker that has read ahead reads again."""
+
     objects = LaneQuerySet.as_manager()
 
     class Meta:

@@ -25,7 +25,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 
 class Message(models.Model):
-    """The bytes as received, committed before anything is answered. Only `messages/lanes.py` changes a status."""
+    """The bytes as received, committed before anything is answered. `recording` and `steering` change a status."""
 
     correlation_id = models.UUIDField(unique=True)
     route = models.ForeignKey(Route, models.PROTECT, related_name="messages", db_index=False)
@@ -34,6 +34,8 @@ class Message(models.Model):
     pattern = models.CharField(max_length=5, choices=Pattern.choices)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     attempts = models.PositiveIntegerField(default=0)
+    attempts_before_retry = models.PositiveIntegerField(default=0)
+    """Those made when a person last retried it: the retry policy counts from there."""
     retryable = models.BooleanField(default=True)
     """Whether a passing failure is retried: false while a synchronous caller is to be told at once."""
     body = models.BinaryField()
@@ -47,6 +49,10 @@ class Message(models.Model):
     reply_mapping_version = models.ForeignKey(
         MappingVersion, models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
+    resubmission_of = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="resubmissions", db_index=False
+    )
+    """The message whose payload a person edited to make this one."""
     received_at = models.DateTimeField()
     completed_at = models.DateTimeField(null=True, blank=True)
     purged_at = models.DateTimeField(null=True, blank=True)
@@ -56,7 +62,10 @@ class Message(models.Model):
 
     class Meta:
         ordering = ["-pk"]
-        permissions = [("view_payload", "Can see payloads")]
+        permissions = [
+            ("view_payload", "Can see payloads"),
+            ("operate_message", "Can retry, cancel, edit and resubmit"),
+        ]
         constraints = [
             # the head of a lane, and reading ahead in it
             models.UniqueConstraint(fields=["lane", "position"], name="message_lane_position"),
@@ -72,6 +81,12 @@ class Message(models.Model):
             models.Index(fields=["route", "-id"], name="message_route"),
             # the message list filtered by status, newest first
             models.Index(fields=["status", "-id"], name="message_status"),
+            # a message's page: what was made of it
+            models.Index(
+                fields=["resubmission_of"],
+                name="message_resubmissions",
+                condition=Q(resubmission_of__isnull=False),
+            ),
             # retention: final messages of a route by the time they became final
             models.Index(
                 fields=["route", "completed_at"],

@@ -12,8 +12,8 @@ from connectors.catalogue import RoutePlan, catalogue
 from connectors.configuration import apply_configuration
 from messages import intake, lanes
 from messages.choices import OutcomeKind
+from messages.claims import Claim, Finished, Work
 from messages.intake import Accepted, Incoming
-from messages.lanes import Claim, Finished, Work
 from messages.models import Lane
 from messages.outcomes import Outcome, Reply
 from messages.pump import policy_of

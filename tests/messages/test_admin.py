@@ -254,7 +254,7 @@ def test_messages_are_filtered(admin: Client, query: dict[str, str], found: list
 def test_newest_message_is_first_and_no_other_order_is_offered(admin: Client) -> None:
     first, second = factories.MessageFactory(), factories.MessageFactory()
 
-    answer = admin.get(messages_page, {"o": "3"})  # by route, which would sort all rows
+    answer = admin.get(messages_page, {"o": "3"})  # by a column, which would sort all rows
 
     assert list(answer.context["cl"].queryset) == [second, first]
 
@@ -332,7 +332,7 @@ def test_lane_is_found_by_its_whole_key(admin: Client) -> None:
         ({"processing": True}, "working", {"pause"}),
         ({"retrying": True}, "backing off", {"pause", "skip_head"}),
         ({"lane__paused": True}, "paused", {"resume", "skip_head"}),
-        ({"dead": True}, "blocked", {"retry_head", "skip_head"}),
+        ({"dead": True}, "blocked", {"pause", "retry_head", "skip_head"}),
     ],
 )
 def test_lane_says_how_it_stands_and_offers_what_can_be_done(

@@ -7,7 +7,7 @@ from connectors import transport
 from connectors.catalogue import RoutePlan, catalogue
 from messages import delivery
 from messages.choices import OutcomeKind
-from messages.lanes import Work
+from messages.claims import Work
 from messages.outcomes import Outcome
 from tests.destination import Answer, Destination
 from tests.factories import EndpointFactory, MappingVersionFactory, RouteFactory

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from connectors.catalogue import RoutePlan
-from messages import lanes
+from messages import lanes, steering
 from messages.choices import Hold, OutcomeKind, Status
 from messages.models import Attempt, Lane, Message, Result
 from messages.pump import policy_of
@@ -262,7 +262,7 @@ def test_sync_message_whose_caller_was_told_accepted_is_retried(plan: RoutePlan)
     assert first.claim is not None
     work = head(first.claim)
 
-    won = lanes.make_retryable(first.message)
+    won = steering.make_retryable(first.message)
     entry = lanes.Finished(first.claim, work, outcome(OutcomeKind.FAILED), policy_of(plan))
     lanes.finish([entry], now=timezone.now())
     first.message.refresh_from_db()
@@ -276,7 +276,7 @@ def test_final_message_cannot_be_made_retryable(plan: RoutePlan) -> None:
     assert first.claim is not None
     finish(plan, first.claim, OutcomeKind.FAILED)
 
-    assert not lanes.make_retryable(first.message)
+    assert not steering.make_retryable(first.message)
 
 
 def test_sync_takes_an_idle_lane_at_once_and_no_other(plan: RoutePlan) -> None:

@@ -8,7 +8,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from connectors.catalogue import catalogue
-from messages import delivery, lanes
+from messages import delivery, lanes, steering
 from messages.beats import STOP, VARIABLE
 from messages.choices import Hold, Status
 from messages.models import Attempt, Lane, Message, Result
@@ -337,3 +337,29 @@ def test_reply_that_no_database_can_hold_as_it_is_delivers_once(destination: Des
 
     assert Message.objects.get().is_final
     assert len(destination.requests) == Attempt.objects.count() == 1
+
+
+def test_message_that_is_cancelled_after_it_was_read_ahead_is_not_sent(destination: Destination) -> None:
+    """Its worker is busy with another one meanwhile; what is behind it follows as if it had not been there."""
+    destination.answers("/orders", Answer(200, delay_seconds=0.05))
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    messages = [push(plan).message for _ in range(20)]
+
+    def run() -> None:
+        work()
+        connection.close()
+
+    worker = threading.Thread(target=run)
+    worker.start()
+    while len(destination.received("/orders")) < 6:  # one is read at first, then four, then the rest
+        time.sleep(0.01)
+
+    cancelled = [steering.cancel(message.pk, reason="r", now=timezone.now()) for message in messages[14:16]]
+    worker.join()
+
+    assert cancelled == [True, True]
+    arrived = [request.json()["number"] for request in destination.received("/orders")]
+    assert len(arrived) == 18
+    assert arrived == sorted(arrived)
+    assert Message.objects.filter(status=Status.SUCCEEDED).count() == 18
+    assert Lane.objects.filter(done_position=20, due_at=None, lease_until=None).exists()

@@ -10,10 +10,10 @@ from django.http import HttpResponse
 
 from connectors import formats
 from connectors.catalogue import RoutePlan, catalogue
-from messages import lanes, reply
+from messages import lanes, reply, steering
 from messages.choices import OutcomeKind, Status
+from messages.claims import Finished
 from messages.intake import Accepted
-from messages.lanes import Finished
 from messages.models import Message
 from messages.pump import policy_of
 from tests.factories import LaneFactory, MessageFactory, ResultFactory, RouteFactory
@@ -203,7 +203,7 @@ def test_sync_caller_gets_the_end_whatever_became_of_its_pump(
 def test_sync_caller_whose_message_is_tried_again_waits_on_until_the_deadline(
     plan: RoutePlan, taken: Accepted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lanes.make_retryable(taken.message)
+    steering.make_retryable(taken.message)
     waiter: Future[Finished] = Future()
     waiter.set_result(recorded(plan, taken, OutcomeKind.FAILED))
     monkeypatch.setattr(reply, "web_pump", FakePump(waiter))

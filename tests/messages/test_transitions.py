@@ -10,9 +10,9 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from connectors.catalogue import RoutePlan
-from messages import lanes
+from messages import lanes, steering
 from messages.choices import Hold, OutcomeKind, Status
-from messages.lanes import Claim, Finished
+from messages.claims import Claim, Finished
 from messages.models import Attempt, Lane, Message, Result
 from messages.outcomes import Reply
 from messages.pump import policy_of
@@ -134,16 +134,23 @@ def refuse_head(plan: RoutePlan) -> Message:
     return message
 
 
+def first_of(lane_id: int) -> int:
+    return Message.objects.get(lane=lane_id, position=1).pk
+
+
 def cancel(lane_id: int) -> bool:
-    return lanes.cancel_head(lane_id, position=1, reason="r", now=timezone.now())
+    return steering.cancel(first_of(lane_id), reason="r", now=timezone.now())
+
+
+def revive_head(lane_id: int) -> bool:
+    return steering.retry(first_of(lane_id)) is not None
 
 
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        (lanes.revive_head, lanes.revive_head),
+        (revive_head, revive_head),
         (cancel, cancel),  # the message behind it is nobody's to skip
-        (cancel, lanes.revive_head),
     ],
 )
 def test_dead_head_is_decided_on_once(
@@ -158,16 +165,24 @@ def test_dead_head_is_decided_on_once(
 def test_blocked_lane_is_not_resumed_as_if_it_were_paused(plan: RoutePlan) -> None:
     message = refuse_head(plan)
 
-    assert not lanes.unhold(message.lane_id)
-    assert not lanes.hold(message.lane_id)
+    assert not steering.unhold(message.lane_id)
+    assert lane().hold == Hold.BLOCKED
+
+
+def test_blocked_lane_that_was_paused_is_blocked_again(plan: RoutePlan) -> None:
+    message = refuse_head(plan)
+
+    assert steering.hold(message.lane_id)
+    assert lane().hold == Hold.PAUSED
+    assert steering.unhold(message.lane_id)
     assert lane().hold == Hold.BLOCKED
 
 
 def test_lane_is_paused_once_and_resumed_once(plan: RoutePlan) -> None:
     lane_id = push(plan).message.lane_id
 
-    assert [lanes.hold(lane_id), lanes.hold(lane_id)] == [True, False]
-    assert [lanes.unhold(lane_id), lanes.unhold(lane_id)] == [True, False]
+    assert [steering.hold(lane_id), steering.hold(lane_id)] == [True, False]
+    assert [steering.unhold(lane_id), steering.unhold(lane_id)] == [True, False]
 
 
 def test_lane_without_work_has_nothing_to_cancel_or_revive(plan: RoutePlan) -> None:
@@ -175,7 +190,7 @@ def test_lane_without_work_has_nothing_to_cancel_or_revive(plan: RoutePlan) -> N
     finish(plan, claim(plan)[0])
 
     assert not cancel(lane_id)
-    assert not lanes.revive_head(lane_id)
+    assert not revive_head(lane_id)
     assert Message.objects.get().status == Status.SUCCEEDED
 
 
@@ -183,7 +198,7 @@ def test_dead_head_without_its_payload_is_not_sent_again(plan: RoutePlan) -> Non
     message = refuse_head(plan)
     purge([message.pk])
 
-    assert not lanes.revive_head(message.lane_id)
+    assert not revive_head(message.lane_id)
     assert cancel(message.lane_id)
     assert [one.done_position for one in claim(plan)] == [1]
 
@@ -203,7 +218,7 @@ def test_final_message_stays_what_it_is(plan: RoutePlan) -> None:
     assert accepted.claim is not None
     finish(plan, accepted.claim)
 
-    assert not lanes.make_retryable(accepted.message)
+    assert not steering.make_retryable(accepted.message)
     assert not Message.objects.get().retryable
 
 
@@ -227,11 +242,11 @@ def test_text_of_a_hostile_destination_is_made_storable(plan: RoutePlan) -> None
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("verb", [lanes.revive_head, cancel, lanes.unhold])
+@pytest.mark.parametrize("verb", [revive_head, cancel, steering.unhold])
 def test_of_several_people_one_decides(verb: Callable[[int], bool]) -> None:
     plan = configure_route(ordering_key="lane")
     lane_id = refuse_head(plan).lane_id
-    Lane.objects.filter(key="A").update(hold=Hold.PAUSED if verb is lanes.unhold else Hold.BLOCKED)
+    Lane.objects.filter(key="A").update(hold=Hold.PAUSED if verb is steering.unhold else Hold.BLOCKED)
 
     def decide(_: int) -> bool:
         won = verb(lane_id)

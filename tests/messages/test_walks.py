@@ -10,9 +10,9 @@ from django.db.models import Count, F
 from django.utils import timezone
 
 from connectors.catalogue import RoutePlan
-from messages import lanes
+from messages import lanes, steering
 from messages.choices import FINAL_STATUSES, Hold, OutcomeKind, Status
-from messages.lanes import Claim, Finished, Work
+from messages.claims import Claim, Finished, Work
 from messages.models import Attempt, Lane, Message, Result
 from messages.pump import policy_of
 from tests.messages.conftest import LEASE, claim, configure_route, outcome, push
@@ -22,12 +22,12 @@ KINDS = [OutcomeKind.SUCCEEDED] * 6 + [OutcomeKind.FAILED] * 2 + [OutcomeKind.RE
 
 
 class Walk:
-    """One run. `hands` are all claims that any worker believes in, rightly or not, with what it read of its head."""
+    """One run. `hands` are all claims that any worker believes in, rightly or not, with what it read ahead."""
 
     def __init__(self, plan: RoutePlan, chance: random.Random) -> None:
         self.plan = plan
         self.chance = chance
-        self.hands: list[tuple[Claim, Work]] = []
+        self.hands: list[tuple[Claim, list[Work]]] = []
         self.entries: list[Finished] = []
         self.steps: list[Callable[[], object]] = [
             self.accept, self.accept, self.accept_sync, self.claim, self.claim, self.claim, self.finish, self.finish,
@@ -46,25 +46,36 @@ class Walk:
             return
         accepted = push(self.plan, key, pattern="sync", lease_seconds=LEASE)
         if accepted.claim is not None and accepted.work is not None:
-            self.hands.append((accepted.claim, accepted.work))
+            self.hands.append((accepted.claim, [accepted.work]))
 
     def claim(self) -> None:
-        taken = claim(self.plan, self.chance.randint(1, 3), alone=True)
-        ahead = lanes.read_ahead(taken, 1)
-        self.hands += [(one, ahead[one.lane_id][0]) for one in taken]
+        for one in claim(self.plan, self.chance.randint(1, 3), alone=True):
+            self.read_on(one)
+
+    def read_on(self, one: Claim) -> None:
+        """As the pump does: a lane whose head has been cancelled is given back."""
+        ahead = lanes.read_ahead([one], 3)[one.lane_id]
+        if ahead:
+            self.hands.append((one, ahead))
+        else:
+            lanes.release([one])
 
     def finish(self) -> None:
-        """A hand reports; whoever keeps a lane reads its next message, as the pump does."""
+        """A hand reports; whoever keeps a lane goes on with what it has read ahead, unless that is out of date."""
         if not self.hands:
             return
-        taken, work = self.hands.pop(self.chance.randrange(len(self.hands)))
+        taken, ahead = self.hands.pop(self.chance.randrange(len(self.hands)))
         kind = self.chance.choice(KINDS)
-        entry = Finished(taken, work, outcome(kind), policy_of(self.plan), let_go=self.chance.random() < 0.3)
+        entry = Finished(taken, ahead[0], outcome(kind), policy_of(self.plan), let_go=self.chance.random() < 0.3)
         lanes.finish([entry], now=timezone.now())
         self.entries.append(replace(entry, claim=replace(taken)))
         if entry.kept:
             taken.done_position += 1
-            self.hands.append((taken, lanes.read_ahead([taken], 1)[taken.lane_id][0]))
+            if entry.changes == taken.changes and ahead[1:]:
+                self.hands.append((taken, ahead[1:]))
+            else:
+                taken.changes = entry.changes
+                self.read_on(taken)
 
     def repeat(self) -> None:
         """A worker did not hear that its outcome was committed."""
@@ -93,45 +104,54 @@ class Walk:
 
     def operate(self) -> None:
         lane = Lane.objects.filter(key=self.chance.choice("ABC")).first()
-        if lane is not None:
-            verb = self.chance.choice([lanes.hold, lanes.unhold, lanes.unhold, lanes.revive_head, self.cancel])
-            verb(lane.pk)
-
-    def cancel(self, lane_id: int) -> None:
-        position = Lane.objects.get(pk=lane_id).head_position
-        lanes.cancel_head(lane_id, position=position, reason="r", now=timezone.now())
+        if lane is None:
+            return
+        message = self.chance.choice(list(Message.objects.filter(lane=lane)))
+        match self.chance.choice(["hold", "unhold", "unhold", "retry", "cancel", "cancel"]):
+            case "hold":
+                steering.hold(lane.pk)
+            case "unhold":
+                steering.unhold(lane.pk)
+            case "retry":
+                steering.retry(message.pk)
+            case "cancel":
+                steering.cancel(message.pk, reason="r", now=timezone.now())
 
     def drain(self) -> None:
         """People and workers bring everything to its end."""
         for lane in Lane.objects.all():
-            lanes.unhold(lane.pk)
-            lanes.revive_head(lane.pk)
+            steering.unhold(lane.pk)
+        for dead in Message.objects.filter(status=Status.DEAD, lane__hold=Hold.BLOCKED):
+            steering.retry(dead.pk)
         Lane.objects.filter(lease_until__isnull=False).update(lease_until=timezone.now() - timedelta(seconds=1))
         self.let_time_pass()
         self.hands.clear()
         while taken := claim(self.plan, 3):
             for one in taken:
-                work = lanes.read_ahead([one], 1)[one.lane_id][0]
-                lanes.finish([Finished(one, work, outcome(), policy_of(self.plan), let_go=True)], now=timezone.now())
+                ahead = lanes.read_ahead([one], 1)[one.lane_id]
+                if ahead:
+                    entry = Finished(one, ahead[0], outcome(), policy_of(self.plan), let_go=True)
+                    lanes.finish([entry], now=timezone.now())
+                else:
+                    lanes.release([one])
 
 
 def check() -> None:
     for lane in Lane.objects.all():
         messages = list(Message.objects.filter(lane=lane).order_by("position"))
-        assert [message.position for message in messages] == list(range(1, lane.last_position + 1))
         assert 0 <= lane.done_position <= lane.last_position
-        statuses = [Status(message.status) for message in messages]
-        done, rest = statuses[: lane.done_position], statuses[lane.done_position :]
-        assert set(done) <= set(FINAL_STATUSES)
-        dead_head = [Status.DEAD] if lane.hold == Hold.BLOCKED else []
-        assert rest[: len(dead_head)] == dead_head
-        assert set(rest[len(dead_head) : 1]) <= {Status.QUEUED, Status.RETRYING}
-        assert set(rest[1:]) <= {Status.QUEUED}  # nothing overtakes the head
+        # dense ahead of the head; behind it, what was retried later has left its place
+        ahead = [message for message in messages if message.position > lane.done_position]
+        assert [message.position for message in ahead] == list(range(lane.head_position, lane.last_position + 1))
+        done = {message.status for message in messages if message.position <= lane.done_position}
+        assert done <= set(FINAL_STATUSES)
+        statuses = [Status(message.status) for message in ahead]
+        if lane.hold == Hold.BLOCKED:
+            assert statuses[0] == Status.DEAD
+        allowed_head = {Status.QUEUED, Status.RETRYING, Status.CANCELLED} | ({Status.DEAD} if lane.hold else set())
+        assert set(statuses[:1]) <= allowed_head
+        assert set(statuses[1:]) <= {Status.QUEUED, Status.CANCELLED}  # nothing overtakes the head
         assert (lane.due_at is not None) == (lane.depth > 0 and not lane.hold) or lane.hold == Hold.PAUSED
-        positions = (
-            Attempt.objects.filter(message__lane=lane).order_by("pk").values_list("message__position", flat=True)
-        )
-        assert list(positions) == sorted(positions)
     assert not Message.objects.annotate(made=Count("attempt_set")).exclude(made=F("attempts")).exists()
     assert not Message.objects.final().filter(completed_at=None).exists()
     assert not Message.objects.open().exclude(completed_at=None).exists()

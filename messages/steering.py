@@ -1,0 +1,113 @@
+"""What people and waiting callers change about lanes and their messages: retry, cancel, hold, unhold.
+
+Every change takes the lane's row lock first, as `lanes.finish` does: either the worker's record sees the change, or the
+change sees the record. A message in a worker's hand, the head under a running lease, is left alone.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import F
+
+from messages.choices import OPEN_STATUSES, Hold, Status
+from messages.database import clock, write
+from messages.lanes import FREE, locked, move_on
+from messages.models import Lane, Message, Result
+
+RETRYABLE = (Status.FAILED, Status.DEAD, Status.CANCELLED)
+CANCELLABLE = (*OPEN_STATUSES, Status.DEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """Where a message waits now; `moved` if its lane had gone on, so that it went to the end."""
+
+    position: int
+    moved: bool
+
+
+def make_retryable(message: Message) -> bool:
+    """A synchronous caller is told "accepted": from now on the retry policy applies. False if it is final already."""
+    with write():
+        _lane(message.lane_id)
+        return bool(Message.objects.open().filter(pk=message.pk).update(retryable=True))
+
+
+def retry(message_id: int) -> Retried | None:
+    """A failed, dead or cancelled message is queued again, with all attempts of its retry policy before it.
+
+    It keeps its place where the lane has not gone past it, and goes to the end of the lane otherwise. None if it is
+    something else by now, or if retention has removed the payload: nothing is left to be sent.
+    """
+    with write():
+        lane, message = _lane_and_message(message_id)
+        if message.status not in RETRYABLE or message.purged_at is not None:
+            return None
+        moved = message.position <= lane.done_position
+        position = lane.last_position + 1 if moved else message.position
+        Message.objects.filter(pk=message_id).update(
+            status=Status.QUEUED, completed_at=None, attempts_before_retry=F("attempts"), position=position
+        )
+        Result.objects.filter(message=message_id).delete()
+        if moved:
+            due = lane.due_at or (None if lane.hold else clock())
+            Lane.objects.filter(pk=lane.pk).update(last_position=position, due_at=due)
+        elif lane.hold == Hold.BLOCKED and position == lane.head_position:
+            Lane.objects.filter(pk=lane.pk).update(hold=Hold.NONE, due_at=clock(), **FREE)
+        else:
+            Lane.objects.filter(pk=lane.pk).update(changes=F("changes") + 1)
+    return Retried(position, moved)
+
+
+def cancel(message_id: int, *, reason: str, now: datetime) -> bool:
+    """A message that waits, or a dead head, is not sent any more. False if it is final, or in a worker's hand.
+
+    Where it is the head its lane moves on, and the token grows: a worker whose lease ran out long ago cannot record
+    anything on top of it. Behind the head it keeps its position and is passed over.
+    """
+    with write():
+        lane, message = _lane_and_message(message_id)
+        is_head = message.position == lane.head_position
+        if message.status not in CANCELLABLE or message.position <= lane.done_position:
+            return False
+        if is_head and Lane.objects.filter(pk=lane.pk, lease_until__gt=clock()).exists():
+            return False
+        Message.objects.filter(pk=message_id).update(status=Status.CANCELLED, completed_at=now)
+        error = {"type": "/problems/cancelled", "title": "The message was cancelled", "detail": reason}
+        Result.objects.update_or_create(message=message, defaults={"error": error, "created_at": now})
+        if not is_head:
+            Lane.objects.filter(pk=lane.pk).update(changes=F("changes") + 1)
+            return True
+        lane.token += 1
+        lane.hold = Hold.PAUSED if lane.hold == Hold.PAUSED else Hold.NONE
+        move_on(lane)
+    return True
+
+
+def hold(lane_id: int) -> bool:
+    """Pauses a lane, a blocked one too; a running lease is left alone. False if it is paused already."""
+    return bool(Lane.objects.filter(pk=lane_id).exclude(hold=Hold.PAUSED).update(hold=Hold.PAUSED))
+
+
+def unhold(lane_id: int) -> bool:
+    """A paused lane is due again if it has work, or blocked again if its head is dead. False if it is not paused."""
+    with write():
+        lane = _lane(lane_id)
+        if lane.hold != Hold.PAUSED:
+            return False
+        head = Message.objects.filter(lane=lane_id, position=lane.head_position)
+        if head.filter(status=Status.DEAD).exists():
+            Lane.objects.filter(pk=lane_id).update(hold=Hold.BLOCKED, due_at=None)
+        else:
+            Lane.objects.filter(pk=lane_id).update(hold=Hold.NONE, due_at=clock() if lane.depth else None)
+    return True
+
+
+def _lane(lane_id: int) -> Lane:
+    return next(iter(locked([lane_id])))
+
+
+def _lane_and_message(message_id: int) -> tuple[Lane, Message]:
+    """Both as they are now, the lane locked. A message never changes its lane."""
+    lane = _lane(Message.objects.values_list("lane", flat=True).get(pk=message_id))
+    return lane, Message.objects.only("pk", "status", "position", "purged_at").get(pk=message_id)
