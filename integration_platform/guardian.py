@@ -1,8 +1,9 @@
-"""Runs a program that cannot outlive its supervisor: `python -m integration_platform.guardian PROGRAM ARGUMENT…`.
+"""Runs a program that cannot outlive its supervisor: `integration_platform.guardian PARENT PROGRAM ARGUMENT…`.
 
 kill -9 of a supervisor must not leave a web server or a queue behind that nobody watches. The guardian notices that
 its parent is gone, asks the program to stop, and kills the whole process group if it does not: a qcluster that hangs
-hears no SIGTERM. Signals and the exit status pass through.
+hears no SIGTERM. Signals and the exit status pass through. PARENT is the supervisor's process id: asked for here, it
+would be somebody else's if the supervisor died while this one was starting.
 """
 
 import os
@@ -17,8 +18,8 @@ GRACE_SECONDS = 10.0
 
 
 def main() -> int:
-    parent = os.getppid()
-    program = subprocess.Popen(sys.argv[1:])
+    parent = int(sys.argv[1])
+    program = subprocess.Popen(sys.argv[2:])
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         program.send_signal(number)

@@ -116,7 +116,7 @@ def start(child: Child) -> None:
     """Starts it behind a guardian, in a process group of its own, without the terminal's input."""
     environment = {**os.environ, **child.environment}
     child.process = subprocess.Popen(
-        [*GUARDIAN, *child.command], env=environment, start_new_session=True, stdin=subprocess.DEVNULL
+        [*GUARDIAN, str(os.getpid()), *child.command], env=environment, start_new_session=True, stdin=subprocess.DEVNULL
     )
     child.started_at = time.monotonic()
 
