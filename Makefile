@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LOADABLE := DEBUG=1 DATA_DIR=var/lint
 
 .DEFAULT_GOAL := help
-.PHONY: help start test lint format bench clean
+.PHONY: help start test lint format bench torture clean
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ format: $(VENV)/.installed-lint ## Put the code into the project's style
 
 bench: $(VENV)/.installed-test ## Measure, each figure beside its baseline of the same run
 	$(LOADABLE) $(BIN)/python -m bench $(ARGS)
+
+torture: $(VENV)/.installed-test ## Kill its processes for 15 minutes and count what is lost (ARGS="--seconds 300 --seed 7")
+	$(BIN)/python -m tests.faults.run $(ARGS)
 
 clean: ## Remove the virtual environment and all caches (data in var/ stays)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

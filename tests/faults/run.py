@@ -1,0 +1,264 @@
+"""`make torture`: fifteen minutes of faults, or as long as you like.
+
+    make torture ARGS="--seconds 300 --seed 7 --database postgresql"
+
+Senders push, faults happen, then everything drains, and the checker compares. Exits with 1 if anything is not as it
+should be. Prints its seed: the same seed chooses the same faults in the same order, at the same times.
+"""
+
+import argparse
+import contextlib
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.faults.apps import POINTS, arm
+from tests.faults.checker import Acknowledged, Fault, Report, check
+from tests.faults.postgresql import Cluster
+from tests.faults.traffic import KEY, PATH, FailingDestination, Sender, results
+from tests.faults.tree import Tree, is_busy, kind_of
+
+STOP_SECONDS = 4.0  # a stopped process sleeps through its lease (2.5 s)
+EVERY_SECONDS = (0.2, 1.0)
+DRAIN_SECONDS = 40.0
+WHOLE_PLATFORM = "kill everything at once"
+RARE = frozenset({"platform", "guardian", "worker command", "web server"})  # all that is below them goes as well
+RARE_WEIGHT = 0.15
+DATABASE = "database"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one run showed."""
+
+    database: str
+    seconds: float
+    report: Report
+    faults: list[Fault]
+    counted: Counter[str]
+    inspection: dict[str, int]
+    surprises: list[str]
+    log: str
+
+    @property
+    def violations(self) -> list[str]:
+        found = [*self.report.violations, *self.surprises]
+        for name in ("open", "lanes with work", "lanes with gaps"):
+            if self.inspection.get(name):
+                found.append(f"{self.inspection[name]} {name} in the end.")
+        return found
+
+
+@dataclass(slots=True)
+class Plan:
+    """How a run goes. `kinds`: only faults of these kinds; `stops`: only processes that are stopped and go on."""
+
+    seconds: float
+    seed: int
+    senders: int = 6
+    lanes: int = 4
+    fence: bool = True
+    stops_only: bool = False
+    points: tuple[str, ...] = POINTS
+    every: tuple[float, float] = EVERY_SECONDS
+    give_up_draining_after: float = DRAIN_SECONDS
+
+
+@dataclass(slots=True)
+class Chaos:
+    """Chooses and does faults, one after the other."""
+
+    plan: Plan
+    tree: Tree
+    cluster: Cluster | None
+    chance: random.Random
+    faults: list[Fault] = field(default_factory=list)
+    counted: Counter[str] = field(default_factory=Counter)
+    _timers: list[threading.Timer] = field(default_factory=list)
+    _armed: list[tuple[str, Path, float]] = field(default_factory=list)
+
+    def run(self) -> None:
+        begin = time.monotonic()
+        points = list(self.plan.points)
+        while (now := time.monotonic()) - begin < self.plan.seconds or self._armed or points:
+            passed = len(self.plan.points) - len(points)
+            if points and (now - begin) / self.plan.seconds * len(self.plan.points) >= passed:
+                point = points.pop(0)
+                self._armed.append((point, arm(self.tree.folder, point), now))
+            self._look_at_points()
+            if now - begin < self.plan.seconds:
+                half_time = now - begin > self.plan.seconds / 2
+                self._one(database=half_time and not self.counted[DATABASE])
+                time.sleep(self.chance.uniform(*self.plan.every))
+            else:
+                time.sleep(0.1)
+            if now - begin > self.plan.seconds + 40:
+                break
+        for timer in self._timers:
+            timer.join()
+
+    def not_passed(self) -> list[str]:
+        return [point for point, _, _ in self._armed]
+
+    def _look_at_points(self) -> None:
+        """A point has killed its process as soon as its file is gone."""
+        for entry in list(self._armed):
+            point, path, armed_at = entry
+            if not path.exists():
+                self._armed.remove(entry)
+                self._note(f"point: {point}", armed_at, time.monotonic())
+
+    def _note(self, kind: str, at: float, until: float | None = None) -> None:
+        self.faults.append(Fault(kind, at, at if until is None else until))
+        self.counted[kind] += 1
+
+    def _one(self, *, database: bool) -> None:
+        processes: dict[str, list[psutil.Process]] = {}
+        for process in self.tree.descendants():
+            with contextlib.suppress(psutil.Error, IndexError):
+                if kind := kind_of(process):
+                    processes.setdefault(kind, []).append(process)
+        busy = [one for one in processes.get("qcluster worker", []) if is_busy(one)]
+        draw = self.chance.random()
+        if self.plan.stops_only:
+            if busy:
+                self._stop(self.chance.choice(busy), "qcluster worker")
+        elif self.cluster is not None and (database or draw < 0.05):
+            begin = time.monotonic()
+            self.cluster.kill()
+            time.sleep(self.chance.uniform(0, 1))
+            self.cluster.start()
+            self._note(DATABASE, begin, time.monotonic())
+        elif not {"web worker", "qcluster worker"} <= processes.keys():
+            return  # it is being started again
+        elif draw < 0.08:
+            self._note(WHOLE_PLATFORM, time.monotonic())
+            for process in [one for found in processes.values() for one in found]:
+                _send(process, signal.SIGKILL)
+        else:
+            kinds = sorted(processes)
+            (kind,) = self.chance.choices(kinds, [RARE_WEIGHT if kind in RARE else 1.0 for kind in kinds])
+            target = self.chance.choice(sorted(processes[kind], key=lambda process: process.pid))
+            if draw < 0.3:
+                self._stop(target, kind)
+            else:
+                self._note(f"kill {kind}", time.monotonic())
+                _send(target, signal.SIGKILL)
+
+    def _stop(self, target: psutil.Process, kind: str) -> None:
+        self._note(f"stop {kind}", time.monotonic(), time.monotonic() + STOP_SECONDS)
+        _send(target, signal.SIGSTOP)
+        timer = threading.Timer(STOP_SECONDS, _send, (target, signal.SIGCONT))
+        timer.daemon = True
+        timer.start()
+        self._timers.append(timer)
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.Error):
+        process.send_signal(number)
+
+
+def run(database: str, plan: Plan) -> Outcome:
+    """One run on `sqlite` or `postgresql`."""
+    begin = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        temporary = tempfile.TemporaryDirectory(prefix="platform-faults-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(temporary))
+        cluster = None
+        if database == "postgresql":
+            cluster = Cluster()
+            stack.callback(cluster.close)
+        destination = stack.enter_context(FailingDestination(plan.seed))
+        url = destination.url(PATH)
+        tree = Tree(folder, cluster.url if cluster else "", key=KEY, url=url, fence=plan.fence)
+        stack.callback(tree.stop)
+        tree.start()
+        senders = [Sender(number, tree.base, lanes=plan.lanes, seed=plan.seed) for number in range(plan.senders)]
+        for sender in senders:
+            sender.start()
+        chaos = Chaos(plan, tree, cluster, random.Random(plan.seed))
+        chaos.run()
+        acknowledged, inspection = _drain(tree, senders, plan)
+        found = results(tree.base, acknowledged, seconds=min(10.0, plan.give_up_draining_after))
+        report = check(acknowledged, list(destination.arrivals), found, chaos.faults)
+        surprises = [text for sender in senders for text in sender.surprises]
+        surprises += [f"Nobody passed the point “{point}”." for point in chaos.not_passed()]
+        seconds = time.monotonic() - begin
+        return Outcome(database, seconds, report, chaos.faults, chaos.counted, inspection, surprises, tree.log())
+
+
+def _drain(tree: Tree, senders: list[Sender], plan: Plan) -> tuple[list[Acknowledged], dict[str, int]]:
+    """Everything that was begun is acknowledged and comes to its end; what crashed too often is retried by a person."""
+    end = time.monotonic() + plan.give_up_draining_after
+    for sender in senders:
+        sender.stop()
+    while any(sender.is_alive() for sender in senders) and time.monotonic() < end:
+        tree.inspection("revive")
+        time.sleep(0.3)
+    for sender in senders:
+        sender.give_up.set()
+        sender.join()
+    while True:
+        inspection = tree.inspection("revive")
+        if (not inspection["open"] and not inspection["lanes with work"]) or time.monotonic() > end:
+            return [one for sender in senders for one in sender.acknowledged], inspection
+        time.sleep(0.3)
+
+
+def table(outcome: Outcome, seed: int) -> str:
+    """The run as rows of Markdown."""
+    report, faults = outcome.report, outcome.counted
+    kills = sum(count for kind, count in faults.items() if kind.startswith(("kill", "point")))
+    stops = sum(count for kind, count in faults.items() if kind.startswith("stop"))
+    rows = [
+        ("database", outcome.database),
+        ("seed", seed),
+        ("seconds", round(outcome.seconds)),
+        ("kills", kills),
+        ("stopped beyond a lease, then continued", stops),
+        ("database restarts", faults[DATABASE]),
+        ("acknowledged", f"{report.acknowledged:,}"),
+        ("arrivals", f"{report.arrivals:,}"),
+        ("repeats, each around a fault and with the same key", report.repeats),
+        ("repeats without a fault", report.unexplained),
+        ("lost", report.lost),
+        ("unexpected", report.unexpected),
+        ("out of order", report.out_of_order),
+        ("results not final", report.not_final),
+    ]
+    return "\n".join(f"| {name} | {value} |" for name, value in rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=450.0, help="of faults, for each database (default 450)")
+    parser.add_argument("--seed", type=int, default=None, help="default: a new one")
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    chosen = parser.parse_args()
+    seed = chosen.seed if chosen.seed is not None else random.randrange(1_000_000)
+    databases = ["sqlite", "postgresql"] if chosen.database == "both" else [chosen.database]
+    failed = False
+    for database in databases:
+        print(f"Torture on {database}: seed {seed}, {chosen.seconds:.0f} s of faults …", flush=True)
+        outcome = run(database, Plan(chosen.seconds, seed))
+        print(table(outcome, seed))
+        print(", ".join(f"{kind}: {count}" for kind, count in sorted(outcome.counted.items())))
+        for violation in outcome.violations[:50]:
+            print(f"VIOLATION: {violation}")
+        if outcome.violations:
+            failed = True
+            print(outcome.log)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""A short run on each database, every named point passed; and one without the fence, which has to fail."""
+
+import pytest
+
+from tests.faults.apps import POINTS
+from tests.faults.run import Plan, run, table
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def test_nothing_is_lost_doubled_or_overtaken(database: str) -> None:
+    outcome = run(database, Plan(seconds=12, seed=4711))
+
+    print(table(outcome, 4711), outcome.counted)  # shown where the test fails
+    assert outcome.violations == [], outcome.log
+    assert {f"point: {point}" for point in POINTS} <= set(outcome.counted)
+    assert outcome.report.acknowledged > 50
+
+
+def test_without_the_fence_the_proof_fails() -> None:
+    """Workers that sleep through their lease and go on as if nothing had happened: the checker has to see it."""
+    plan = Plan(6, 4711, fence=False, stops_only=True, points=(), every=(0.5, 1.0), give_up_draining_after=3)
+
+    outcome = run("sqlite", plan)
+
+    assert outcome.report.violations

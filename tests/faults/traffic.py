@@ -1,0 +1,131 @@
+"""Source applications that do not give up, and a destination that fails at random, seeded."""
+
+import random
+import threading
+import time
+from typing import Any
+
+import requests
+
+from tests.destination import Answer, Destination, Received
+from tests.faults.checker import Acknowledged, Arrival
+
+KEY = "shop-key-of-the-faults"
+PATH = "/orders"
+TIMEOUT_SECONDS = 20.0
+SYNC_SHARE = 0.15
+
+
+class FailingDestination(Destination):
+    """Answers 200, or 503, or nothing, or late; seed, message and number of the try decide, nothing else."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._seed = seed
+        self._lock = threading.Lock()
+        self._tries: dict[tuple[str, int], int] = {}
+        self.arrivals: list[Arrival] = []
+        self.answers(PATH, self._decide)
+
+    def _decide(self, request: Received) -> Answer:
+        body = request.json()
+        name = body["lane"], body["number"]
+        with self._lock:
+            tried = self._tries[name] = self._tries.get(name, 0) + 1
+            chance = random.Random(f"{self._seed}:{name}:{tried}").random()
+            answer = self._answer(chance)
+            confirmed = answer.status == 200 and answer.raw is None
+            key = request.header("Idempotency-Key")
+            self.arrivals.append(Arrival(*name, key=key, at=request.received_at, confirmed=confirmed))
+        return answer
+
+    def _answer(self, chance: float) -> Answer:
+        if chance < 0.04:
+            return Answer(503)
+        if chance < 0.06:
+            return Answer.nothing(reset=chance < 0.05)
+        return Answer(200, {"ok": True}, delay_seconds=0.3 if chance < 0.09 else 0.01 if chance < 0.5 else 0.0)
+
+
+class Sender(threading.Thread):
+    """Pushes numbered messages of its lanes; the next one of a lane only when the one before was acknowledged."""
+
+    def __init__(self, number: int, base: str, *, lanes: int, seed: int) -> None:
+        super().__init__(name=f"sender-{number}", daemon=True)
+        self._base = base
+        self._chance = random.Random(f"{seed}:{number}")
+        self._next = {f"s{number}-{lane}": 1 for lane in range(lanes)}
+        self._stop_wanted = threading.Event()
+        self.give_up = threading.Event()
+        self.acknowledged: list[Acknowledged] = []
+        self.surprises: list[str] = []
+
+    def stop(self) -> None:
+        """It still sees to it that what it has begun is acknowledged."""
+        self._stop_wanted.set()
+
+    def run(self) -> None:
+        with requests.Session() as http:
+            http.headers["X-API-Key"] = KEY
+            while not self._stop_wanted.is_set():
+                lane = self._chance.choice(list(self._next))
+                pattern = "sync" if self._chance.random() < SYNC_SHARE else "async"
+                if self._push(http, lane, self._next[lane], pattern):
+                    self._next[lane] += 1
+
+    def _push(self, http: requests.Session, lane: str, number: int, pattern: str) -> bool:
+        """Tries until it is acknowledged. False if it was told to give up."""
+        last = ""
+        url = f"{self._base}/webhooks/orders{'/sync' if pattern == 'sync' else ''}"
+        while not self.give_up.is_set():
+            try:
+                response = http.post(
+                    url,
+                    json={"lane": lane, "number": number},
+                    headers={"Idempotency-Key": f"{lane}-{number}"},
+                    timeout=TIMEOUT_SECONDS,
+                )
+            except requests.RequestException as error:
+                last = str(error)
+                time.sleep(0.1)
+                continue
+            last = f"{response.status_code} {response.text[:300]}"
+            if response.status_code in (409, 503):  # the first is still running; the lane, or the platform, is not well
+                time.sleep(0.1)
+                continue
+            correlation_id = response.headers.get("X-Correlation-ID", "")
+            if response.status_code in (200, 202, 502, 504) and correlation_id:
+                told = "async" if response.status_code == 202 else pattern
+                self.acknowledged.append(Acknowledged(lane, number, told, correlation_id))
+                return True
+            self.surprises.append(f"{lane} {number} ({pattern}) was answered {last}")
+            time.sleep(0.2)
+        self.surprises.append(f"{lane} {number} ({pattern}) was never acknowledged; the last answer: {last}")
+        return False
+
+
+def results(base: str, acknowledged: list[Acknowledged], *, seconds: float) -> dict[str, str]:
+    """The status that the result address gives for each correlation id, waited for until it is final."""
+    found: dict[str, str] = {}
+    end = time.monotonic() + seconds
+    with requests.Session() as http:
+        http.headers["X-API-Key"] = KEY
+        for one in acknowledged:
+            while True:
+                document = _result(http, base, one.correlation_id)
+                found[one.correlation_id] = document.get("status", "unknown")
+                if found[one.correlation_id] in ("succeeded", "failed", "dead", "cancelled"):
+                    break
+                if time.monotonic() > end:
+                    break
+                time.sleep(0.1)
+    return found
+
+
+def _result(http: requests.Session, base: str, correlation_id: str) -> dict[str, Any]:
+    try:
+        response = http.get(f"{base}/results/{correlation_id}", timeout=TIMEOUT_SECONDS)
+        found: dict[str, Any] = response.json() if response.status_code == 200 else {}
+    except requests.RequestException:
+        return {}
+    return found

@@ -1,0 +1,172 @@
+"""`manage.py start` and everything below it; whoever kills the top finds it started again, as by systemd."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+import requests
+
+from tests.faults.apps import FOLDER, NO_FENCE
+from tests.flows.conftest import ROOT, free_port
+from tests.processes import environment_of_a_user
+
+CONFIGURATION = """
+version: 1
+applications:
+  - {{slug: shop, credentials: [{{name: main, scheme: api_key, secret: "{key}"}}]}}
+  - {{slug: erp, endpoints: [{{slug: orders, url: "{url}", timeout_seconds: 5}}]}}
+routes:
+  - slug: orders
+    source: shop
+    endpoint: orders
+    patterns: [async, sync]
+    ordering_key: lane
+    on_failure: block
+    sync_deadline_seconds: 8
+    retry: {{max_attempts: 60, first_delay_seconds: 0.05, factor: 1.3, max_delay_seconds: 0.5}}
+"""
+READY_WITHIN = 60.0
+
+
+class Tree:
+    def __init__(self, folder: Path, database_url: str, *, key: str, url: str, fence: bool = True) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        port = url.rpartition(":")[2].partition("/")[0]
+        self.environment = {
+            **environment_of_a_user(),
+            "DJANGO_SETTINGS_MODULE": "tests.faults.settings",
+            "DATA_DIR": str(folder / "data"),
+            "DATABASE_URL": database_url,
+            "SECRET_KEY": "the-faults-only-key-" + uuid.uuid4().hex,
+            "OUTBOUND_ALLOWED_NETWORKS": f"127.0.0.1/32:{port}",
+            "DJANGO_SUPERUSER_PASSWORD": "the-faults-only",
+            "QUEUE_WORKERS": "2",
+            FOLDER: str(folder),
+            **({} if fence else {NO_FENCE: "1"}),
+        }
+        (folder / "configuration.yaml").write_text(CONFIGURATION.format(key=key, url=url))
+        self._sessions: set[int] = set()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+
+    def start(self) -> None:
+        self._keeper.start()
+        self._wait_until_ready()
+        self._manage("apply", str(self.folder / "configuration.yaml"))
+
+    def _wait_until_ready(self) -> None:
+        end = time.monotonic() + READY_WITHIN
+        while not self._is_ready():
+            if time.monotonic() > end:
+                raise TimeoutError(f"The platform is not ready: {self.log()}")
+            time.sleep(0.1)
+
+    def descendants(self) -> list[psutil.Process]:
+        """Everything that runs, the top included. Orphans have another parent, and a process that gave itself a title
+        has lost its environment; both have kept their session."""
+        mine, ours = [], os.getsid(0)
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                session = os.getsid(process.pid)
+                if session == ours:  # a command that looks at the platform, and whoever runs the tests
+                    continue
+                if session in self._sessions or process.environ().get(FOLDER) == str(self.folder):
+                    self._sessions.add(session)
+                    mine.append(process)
+        return mine
+
+    def inspection(self, *arguments: str) -> dict[str, int]:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.faults.inspection", *arguments],
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        found: dict[str, int] = json.loads(done.stdout)
+        return found
+
+    def stop(self) -> None:
+        """Kills what is there until nothing is: a supervisor may be about to start something."""
+        self._stopping.set()
+        self._keeper.join()
+        while left := self.descendants():
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(left, timeout=2)
+        if self._process is not None:
+            self._process.wait()
+
+    def log(self) -> str:
+        path = self.folder / "log.txt"
+        return path.read_text(errors="replace")[-6000:] if path.exists() else ""
+
+    def _keep(self) -> None:
+        while not self._stopping.is_set():
+            if self._process is None or self._process.poll() is not None:
+                with (self.folder / "log.txt").open("ab") as log:
+                    self._process = subprocess.Popen(
+                        [sys.executable, "manage.py", "start", "--no-demo", "--port", str(self.port)],
+                        cwd=ROOT, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                        start_new_session=True,
+                    )  # fmt: skip
+            self.descendants()  # gets to know their sessions while they have their environment
+            self._stopping.wait(0.2)
+
+    def _manage(self, *arguments: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(done.stdout + done.stderr)
+
+    def _is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.base}/health/ready", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+
+def kind_of(process: psutil.Process) -> str:
+    """What a process is, for the table; an empty text if it is no part of the platform that anyone would kill.
+
+    setproctitle makes the processes of a qcluster tell what they are.
+    """
+    line = " ".join(process.cmdline()).strip()
+    last = line.rpartition(" ")[2]
+    if line.startswith("qcluster MainProcess"):
+        parent = process.parent()
+        is_sentinel = parent is not None and " ".join(parent.cmdline()).startswith("qcluster MainProcess")
+        return "qcluster sentinel" if is_sentinel else "qcluster main"
+    if line.startswith("qcluster Process"):
+        return f"qcluster {last}" if last in ("monitor", "pusher") else "qcluster worker"
+    if line.startswith("granian"):
+        return "web worker" if last.startswith("worker-") else "web server"
+    if "integration_platform.guardian" in line:
+        return "guardian"
+    if "manage.py start" in line:
+        return "platform"
+    if line.endswith("manage.py worker"):
+        return "worker command"
+    return ""
+
+
+def is_busy(process: psutil.Process) -> bool:
+    """Whether a worker of a qcluster has a task in hand."""
+    try:
+        return "processing" in process.cmdline()
+    except psutil.Error:
+        return False
