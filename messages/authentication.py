@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from connectors.catalogue import CredentialPlan
 from connectors.choices import Scheme
-from connectors.models.application import key_matches
+from connectors.keys import key_matches
 from messages.problems import Problem
 
 CHALLENGE = 'Bearer realm="integration-platform", Basic realm="integration-platform", charset="UTF-8"'

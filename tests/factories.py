@@ -14,7 +14,7 @@ from factory.django import DjangoModelFactory
 
 from connectors import formats, models
 from connectors.choices import EndpointAuth, OnFailure, Ordering, Pattern, Patterns, Scheme
-from connectors.models.application import hash_key
+from connectors.keys import hash_key
 from messages.choices import FINAL_STATUSES, BulkState, BulkVerb, Hold, ItemState, OutcomeKind, Status
 from messages.intake import uuid7
 from messages.models import Attempt, Bulk, BulkItem, Lane, Message, Rejection, Result, SearchKey, Worker

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from connectors.catalogue import catalogue
 from connectors.configuration import apply_configuration
+from connectors.keys import key_matches
 from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Mapping, Route
-from connectors.models.application import key_matches
 from messages import intake, lanes
 from messages.choices import OutcomeKind
 from messages.claims import Finished

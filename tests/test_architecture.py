@@ -46,7 +46,19 @@ def test_every_command_has_a_test(command: str) -> None:
 
 
 def test_pure_modules_know_neither_django_nor_requests() -> None:
-    pure = ("paths", "mapping", "formats", "schemas", "retries", "networks", "headers", "expressions", "readers")
+    pure = (
+        "paths",
+        "mapping",
+        "formats",
+        "schemas",
+        "retries",
+        "networks",
+        "headers",
+        "expressions",
+        "readers",
+        "signatures",
+        "keys",
+    )
     code = (
         f"import sys; [__import__(f'connectors.{{name}}') for name in {pure!r}];"
         "sys.exit(any(name.partition('.')[0] in ('django', 'requests') for name in sys.modules))"

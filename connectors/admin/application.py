@@ -13,8 +13,8 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 
 from connectors.admin.base import HiddenFromIndex, NamedAdmin, links
 from connectors.choices import Scheme
+from connectors.keys import generate_secret
 from connectors.models import Application, Credential
-from connectors.models.application import generate_key
 
 
 class CredentialForm(forms.ModelForm):
@@ -46,7 +46,7 @@ class CredentialForm(forms.ModelForm):
         credential: Credential = super().save(commit=False)
         secret = self.cleaned_data.get("new_secret", "")
         if not secret and (not credential.has_secret or "scheme" in self.changed_data):
-            secret = credential.generated_key = generate_key()  # type: ignore[attr-defined]
+            secret = credential.generated_key = generate_secret(credential.scheme)  # type: ignore[attr-defined]
         if secret:
             credential.set_secret(secret)
         if commit:

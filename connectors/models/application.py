@@ -1,13 +1,10 @@
 """External systems, and how they prove who they are when they call us."""
 
-import hashlib
-import hmac
-import secrets
-
 from django.core.exceptions import ValidationError
 from django.db import models
 
 from connectors.choices import Scheme
+from connectors.keys import hash_key, key_matches
 from connectors.models.base import Configured, ConfiguredManager, Named
 from connectors.models.fields import EncryptedTextField
 
@@ -75,21 +72,3 @@ class Credential(Configured):
         if self.scheme == Scheme.API_KEY:
             return bool(self.secret_hash) and key_matches(plain, self.secret_hash)
         return self.secret == plain
-
-
-def generate_key() -> str:
-    """A new API key: a readable prefix to tell keys apart and 256 random bits."""
-    return f"{secrets.token_hex(KEY_PREFIX_LENGTH // 2)}.{secrets.token_urlsafe(32)}"
-
-
-def hash_key(key: str) -> str:
-    """`salt$digest`: SHA-256 is enough for keys that are random; the salt hides equal keys from each other."""
-    salt = secrets.token_hex(8)
-    return f"{salt}${hashlib.sha256(f'{salt}{key}'.encode()).hexdigest()}"
-
-
-def key_matches(key: str, hashed: str) -> bool:
-    """Constant-time comparison of a presented key with a stored `salt$digest`."""
-    salt, _, digest = hashed.partition("$")
-    presented = hashlib.sha256(f"{salt}{key}".encode("utf-8", "surrogateescape")).hexdigest()
-    return hmac.compare_digest(presented, digest)

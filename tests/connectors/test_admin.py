@@ -12,8 +12,8 @@ from django.urls import reverse
 
 from connectors.admin.endpoint import private_address
 from connectors.admin.mapping import LooseJSONField
+from connectors.keys import key_matches
 from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Mapping, MappingVersion, Route
-from connectors.models.application import key_matches
 from tests import factories
 
 pytestmark = pytest.mark.django_db

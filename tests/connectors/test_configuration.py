@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.configuration import InvalidConfiguration, apply_configuration, export_configuration, notation
+from connectors.keys import key_matches
 from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Mapping, Revision, Route
-from connectors.models.application import key_matches
 
 pytestmark = pytest.mark.django_db
 
