@@ -7,28 +7,36 @@ configuration's revision moves (`models/base.py`). Plans are immutable and share
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from connectors import transport
 from connectors.choices import EndpointAuth, Ordering
 from connectors.mapping import Mapper, compile_definition
-from connectors.models import Application, Credential, Endpoint, LookupTable, MappingVersion, Revision, Route
+from connectors.models import Credential, Endpoint, LookupTable, MappingVersion, Revision, Route
 from connectors.models import Mapping as MappingModel
 from connectors.readers import Reader, compile_reader
 from connectors.retries import RetryPolicy
 from connectors.schemas import Schema, compile_schema
+from connectors.signatures import SCHEMES, InvalidCredential, Scheme
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialPlan:
-    """What a presented credential is compared with. Never shown: its repr has no secret."""
+    """What a request is checked with. Never shown: its repr has no secret."""
 
+    id: int
+    name: str
     scheme: str
-    usernames: frozenset[str]
-    secret: str
-    secret_hash: str
+    verifier: Scheme | None
+    """None for a credential that cannot work; `closed` says why."""
+    closed: str
+    """Why it opens nothing, for support staff; empty while it is open."""
+    expires_at: datetime | None
 
-    def __repr__(self) -> str:
-        return f"CredentialPlan(scheme={self.scheme!r})"
+    def closed_at(self, now: float) -> str:
+        if not self.closed and self.expires_at is not None and self.expires_at.timestamp() <= now:
+            return f"it expired on {self.expires_at:%Y-%m-%d %H:%M} UTC"
+        return self.closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,27 +164,32 @@ def _newest_versions() -> dict[int, MappingVersion]:
 
 
 def _credential_plans() -> dict[int, tuple[CredentialPlan, ...]]:
-    slugs = dict(Application.objects.values_list("pk", "slug"))
+    """Those that are closed, too: support staff are told about them when they are used."""
     plans: dict[int, list[CredentialPlan]] = {}
-    for credential in Credential.objects.filter(enabled=True):
-        if not credential.has_secret:
-            continue
-        plans.setdefault(credential.application_id, []).append(
-            _credential_plan(credential, slugs[credential.application_id])
-        )
+    for credential in Credential.objects.select_related("application"):
+        plans.setdefault(credential.application_id, []).append(_credential_plan(credential))
     return {pk: tuple(found) for pk, found in plans.items()}
 
 
-def _credential_plan(credential: Credential, application_slug: str) -> CredentialPlan:
-    """Basic: the user name that was set, or that of a `user:password` secret, or the application's or its own name."""
-    usernames, secret = frozenset({credential.username}), credential.secret
-    if not credential.username:
-        user, colon, password = secret.partition(":")
-        if colon:
-            usernames, secret = frozenset({user}), password
-        else:
-            usernames = frozenset({application_slug, credential.name})
-    return CredentialPlan(credential.scheme, usernames, secret, credential.secret_hash)
+def _credential_plan(credential: Credential) -> CredentialPlan:
+    usual_names = {"names": (credential.application.slug, credential.name)}
+    verifier, closed = None, ""
+    try:
+        verifier = SCHEMES[credential.scheme](credential.secrets, {**credential.options, **usual_names})
+    except (InvalidCredential, KeyError) as error:
+        closed = f"it cannot work as it is configured ({str(error).rstrip('.')})"
+    if credential.revoked_at is not None:
+        closed = f"it was revoked on {credential.revoked_at:%Y-%m-%d %H:%M} UTC"
+    elif not credential.enabled:
+        closed = "it is disabled"
+    return CredentialPlan(
+        id=credential.pk,
+        name=credential.name,
+        scheme=credential.scheme,
+        verifier=verifier,
+        closed=closed,
+        expires_at=credential.expires_at,
+    )
 
 
 def _endpoint_plan(endpoint: Endpoint) -> EndpointPlan:

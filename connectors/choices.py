@@ -8,6 +8,24 @@ class Scheme(TextChoices):
 
     API_KEY = "api_key", "API key"  # Authorization: Bearer KEY, or X-API-Key: KEY
     BASIC = "basic", "HTTP Basic"  # Authorization: Basic, user name and password
+    HMAC = "hmac", "Signature (HMAC)"  # in a header of one's choice
+    STANDARD_WEBHOOKS = "standard_webhooks", "Standard Webhooks"  # webhook-signature; Svix's names as well
+    GITHUB = "github", "GitHub"  # X-Hub-Signature-256
+    STRIPE = "stripe", "Stripe"  # Stripe-Signature
+    SHOPIFY = "shopify", "Shopify"  # X-Shopify-Hmac-Sha256
+    SLACK = "slack", "Slack"  # X-Slack-Signature
+
+
+class Algorithm(TextChoices):
+    SHA256 = "sha256", "SHA-256"
+    SHA512 = "sha512", "SHA-512"
+
+
+class Encoding(TextChoices):
+    """How a signature is written."""
+
+    HEX = "hex", "Hexadecimal"
+    BASE64 = "base64", "Base64"
 
 
 class EndpointAuth(TextChoices):

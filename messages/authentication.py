@@ -1,66 +1,102 @@
 """Who is calling. Checked over what was sent, before anything is parsed; whatever is wrong fails closed."""
 
-import base64
-import binascii
-import hmac
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from django.http import HttpRequest
 
 from connectors.catalogue import CredentialPlan
-from connectors.choices import Scheme
-from connectors.keys import key_matches
+from connectors.signatures import NotAuthentic, Proof, Request
+from messages.last_use import last_uses
 from messages.problems import Problem
 
 CHALLENGE = 'Bearer realm="integration-platform", Basic realm="integration-platform", charset="UTF-8"'
+TOLD = (
+    "No credential fits what was sent. Send an API key (Authorization: Bearer, or X-API-Key), HTTP Basic, "
+    "or the signature that was agreed on."
+)
+"""All that outsiders are told, whatever was wrong; what it was is kept in the rejection."""
+MAX_REASONS = 20
+MAX_OWN_ID = 255
 
 
-def authenticate(http: HttpRequest, credentials: Iterable[CredentialPlan]) -> None:
-    """Returns if any credential fits, raises the 401 problem otherwise."""
-    if is_authentic(http, credentials):
-        return
-    if http.headers.get("Authorization") or http.headers.get("X-API-Key"):
-        raise failed("No credential fits what was sent.")
-    raise failed("Send an API key (Authorization: Bearer, or X-API-Key) or HTTP Basic.")
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who proved to be what. `body` is set where it had to be read for that."""
+
+    credential: CredentialPlan
+    proof: Proof
+    body: bytes | None = None
+
+    def own_id(self) -> str | None:
+        """The sender's own name for its message, under which repeats are recognised. Raises the 400 problem."""
+        if not self.proof.own_id:
+            return None
+        text = self.proof.own_id.decode("utf-8", "replace")
+        if len(text) > MAX_OWN_ID or not text.isprintable():
+            raise Problem("malformed-header", f"{self.proof.id_name} holds 1 to {MAX_OWN_ID} printable characters.")
+        return text
+
+
+def authenticate(
+    http: HttpRequest, credentials: Iterable[CredentialPlan], *, read: Callable[[], bytes] | None = None
+) -> Caller:
+    """The caller, by the first credential that fits; all are checked. Raises the 401 problem if none does.
+
+    `read` reads the body; it is called once, and only where a signature was sent and may count. What it raises, for
+    example that the body is too large, goes on.
+    """
+    credentials = tuple(credentials)
+    sent = _as_bytes(http)
+    if read is not None and any(_is_signed(credential, sent) for credential in credentials):
+        sent = replace(sent, body=read())
+    callers, reasons = _checked(credentials, sent)
+    if not callers:
+        evidence = "\n".join(reasons[:MAX_REASONS]) or "The application has no credential."
+        raise Problem("authentication-failed", TOLD, headers={"WWW-Authenticate": CHALLENGE}, evidence=evidence)
+    last_uses.note(callers[0].credential.id, sent.now)
+    return callers[0]
 
 
 def is_authentic(http: HttpRequest, credentials: Iterable[CredentialPlan]) -> bool:
-    """Whether any credential fits what was sent. All are compared, each in constant time."""
-    keys, basic = _presented(http)
-    fits = False
+    """Whether any credential fits what was sent in headers; signatures prove nothing without their body."""
+    return bool(_checked(credentials, _as_bytes(http))[0])
+
+
+def _checked(credentials: Iterable[CredentialPlan], sent: Request) -> tuple[list[Caller], list[str]]:
+    callers, reasons = [], []
     for credential in credentials:
-        if credential.scheme == Scheme.API_KEY:
-            fits |= max((key_matches(key, credential.secret_hash) for key in keys), default=False)
-        elif credential.scheme == Scheme.BASIC and basic is not None:
-            fits |= _basic_fits(credential, *basic)
-    return fits
+        try:
+            callers.append(Caller(credential, _proof(credential, sent), sent.body))
+        except NotAuthentic as error:
+            reasons.append(f"Credential {credential.name} ({credential.scheme}): {error}.")
+    return callers, reasons
 
 
-def failed(detail: str) -> Problem:
-    return Problem("authentication-failed", detail, headers={"WWW-Authenticate": CHALLENGE})
+def _proof(credential: CredentialPlan, sent: Request) -> Proof:
+    if credential.verifier is None:
+        raise NotAuthentic(credential.closed)
+    if credential.verifier.signs and sent.body is None:
+        raise NotAuthentic("no signature was sent, or none counts here")
+    proof = credential.verifier.verify(sent)
+    if closed := credential.closed_at(sent.now):
+        raise NotAuthentic(f"what was sent fits, but {closed}")
+    return proof
 
 
-def _presented(request: HttpRequest) -> tuple[list[str], tuple[bytes, bytes] | None]:
-    keys, basic = [], None
-    if api_key := request.headers.get("X-API-Key", "").strip():
-        keys.append(api_key)
-    scheme, _, rest = request.headers.get("Authorization", "").strip().partition(" ")
-    if scheme.lower() == "bearer" and rest.strip():
-        keys.append(rest.strip())
-    elif scheme.lower() == "basic":
-        basic = _basic(rest.strip())
-    return keys, basic
+def _is_signed(credential: CredentialPlan, sent: Request) -> bool:
+    verifier = credential.verifier
+    return verifier is not None and verifier.signs and verifier.is_presented(sent)
 
 
-def _basic(text: str) -> tuple[bytes, bytes] | None:
-    """RFC 7617: the first colon ends the user name."""
+def _as_bytes(http: HttpRequest) -> Request:
+    return Request({name.lower(): _sent_bytes(text) for name, text in http.headers.items()}, None, time.time())
+
+
+def _sent_bytes(text: str) -> bytes:
+    """WSGI hands over bytes as Latin-1 (PEP 3333); what is none was never sent by HTTP."""
     try:
-        user, colon, password = base64.b64decode(text, validate=True).partition(b":")
-    except (binascii.Error, ValueError):
-        return None
-    return (user, password) if colon else None
-
-
-def _basic_fits(credential: CredentialPlan, user: bytes, password: bytes) -> bool:
-    names = [hmac.compare_digest(user, name.encode()) for name in credential.usernames]
-    return any(names) & hmac.compare_digest(password, credential.secret.encode())
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")

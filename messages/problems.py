@@ -50,12 +50,16 @@ def type_of(slug: str) -> str:
 
 @dataclass(eq=False)
 class Problem(Exception):
-    """An error as it is answered. Raised anywhere at the HTTP edge; `extra` members join the document."""
+    """An error as it is answered. Raised anywhere at the HTTP edge; `extra` members join the document.
+
+    `evidence` never leaves: it is for support staff, in the rejection.
+    """
 
     slug: str
     detail: str
     extra: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    evidence: str = ""
 
     @property
     def status(self) -> int:

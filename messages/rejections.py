@@ -54,7 +54,7 @@ def reject(http: HttpRequest, plan: RoutePlan | None, problem: Problem) -> None:
                 route_id=plan.id if plan else None,
                 reason=problem.slug,
                 status_code=problem.status,
-                detail=_with_errors(problem).replace("\0", "\N{REPLACEMENT CHARACTER}"),
+                detail=_told_and_known(problem).replace("\0", "\N{REPLACEMENT CHARACTER}"),
                 remote_address=client_address(http),
                 content_type=http.headers.get("Content-Type", "")[:255],
                 size=len(body) or (min(int(announced), MAX_SIZE) if announced.isdecimal() else None),
@@ -65,6 +65,6 @@ def reject(http: HttpRequest, plan: RoutePlan | None, problem: Problem) -> None:
         log.exception("A rejection could not be kept.")
 
 
-def _with_errors(problem: Problem) -> str:
+def _told_and_known(problem: Problem) -> str:
     places = [f"{error['path']}: {error['message']}" for error in problem.extra.get("errors", []) if "path" in error]
-    return "\n".join([problem.detail, *places])
+    return "\n".join(filter(None, [problem.detail, *places, problem.evidence]))

@@ -13,7 +13,8 @@ from rest_framework.views import APIView
 
 from connectors import formats
 from connectors.catalogue import RoutePlan, catalogue
-from connectors.choices import OnDeadline, Pattern
+from connectors.choices import OnDeadline, Pattern, Scheme
+from connectors.signatures import challenge_of
 from messages import intake, reply, steering
 from messages.authentication import authenticate, is_authentic
 from messages.bodies import read_body
@@ -60,13 +61,15 @@ class WebhookView(PlatformView):
             raise
 
     def _take(self, http: HttpRequest, plan: RoutePlan, pattern: str | None) -> HttpResponse:
-        authenticate(http, plan.credentials)
+        caller = authenticate(http, plan.credentials, read=lambda: read_body(http, limit=plan.max_body_bytes))
         http.caller_is_known = True  # type: ignore[attr-defined]
         wishes = preferences(http)
         pattern = _pattern(plan, pattern, wishes)
-        key = idempotency_key(http)
-        body = read_body(http, limit=plan.max_body_bytes)
+        key = idempotency_key(http) or caller.own_id()
+        body = read_body(http, limit=plan.max_body_bytes) if caller.body is None else caller.body
         http.refused_body = body  # type: ignore[attr-defined] # evidence, should it be refused
+        if caller.credential.scheme == Scheme.SLACK and (challenge := challenge_of(body)) is not None:
+            return HttpResponse(formats.dump({"challenge": challenge}), content_type=formats.JSON)
         incoming = Incoming(pattern, body, http.headers.get("Content-Type", ""), _kept_headers(http), key)
         try:
             if pattern == Pattern.SYNC:

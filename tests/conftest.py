@@ -8,6 +8,7 @@ from django.conf import settings
 
 from connectors.catalogue import catalogue
 from messages import rejections
+from messages.last_use import last_uses
 from messages.pump import web_pump
 
 
@@ -18,6 +19,7 @@ def forgetful_process() -> Iterator[None]:
     rejections.budget = rejections.Budget(rejections.PER_MINUTE)
     yield
     web_pump.close(seconds=10)
+    last_uses.clear()
     catalogue.clear()
 
 

@@ -34,7 +34,7 @@ class ApplicationFactory(DjangoModelFactory):
 
 
 class CredentialFactory(DjangoModelFactory):
-    """An API key `plain`; a password with `basic`."""
+    """An API key `plain`; a password with `basic`, a signing secret with `github`."""
 
     class Meta:
         model = models.Credential
@@ -44,7 +44,11 @@ class CredentialFactory(DjangoModelFactory):
         basic = factory.Trait(
             scheme=Scheme.BASIC, username="shop", secret=factory.SelfAttribute("plain"), secret_hash=""
         )
+        api_key = factory.Trait(scheme=Scheme.API_KEY)
+        github = factory.Trait(scheme=Scheme.GITHUB, secret=factory.SelfAttribute("plain"), secret_hash="")
         disabled = factory.Trait(enabled=False)
+        expired = factory.Trait(expires_at=ahead(-1))
+        revoked = factory.Trait(revoked_at=now)
         without_secret = factory.Trait(secret="", secret_hash="")
 
     application = factory.SubFactory(ApplicationFactory)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors import signatures
+from connectors.choices import Scheme as SchemeChoice
 from connectors.keys import MAKES_SECRETS, generate_secret, hash_key, key_matches
 from connectors.signatures import SCHEMES, InvalidCredential, NotAuthentic, Request, Secret, challenge_of, check_secret
 
@@ -45,6 +46,10 @@ def reason(scheme: signatures.Scheme, sent: Request) -> str:
 
 def mac(key: str | bytes, content: bytes, algorithm: str = "sha256") -> bytes:
     return hmac.new(key.encode() if isinstance(key, str) else key, content, algorithm).digest()
+
+
+def test_every_scheme_that_can_be_chosen_has_a_class() -> None:
+    assert set(SCHEMES) == set(SchemeChoice.values)
 
 
 # --- the senders' own examples ---

@@ -1,6 +1,7 @@
 """Sections 4, 5 and 8 of the contract, through Django's client; a pump in a thread stands for the worker."""
 
 import base64
+import hmac
 import ipaddress
 import json
 import threading
@@ -8,13 +9,16 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import standardwebhooks
+import stripe
 from django.db import OperationalError, connection
 from django.test import Client
 
-from connectors.models import Route
+from connectors.models import Application, Credential, Route
 from messages import intake
 from messages.models import Lane, Message, Rejection
 from messages.pump import Pump
@@ -299,6 +303,143 @@ def test_any_credential_of_the_application_is_enough(authorization: str) -> None
     configure_route()
 
     assert post(X_API_Key="", Authorization=authorization).status_code == 202
+
+
+# --- signatures ---
+
+SENDERS = ("github", "stripe", "shopify", "standard_webhooks", "slack")
+WHSEC = "whsec_" + base64.b64encode(b"thirty-two bytes of key material").decode()
+
+
+def configure_senders() -> None:
+    """The route `orders` of a shop that may sign in any of the senders' ways."""
+    configure_route()
+    shop = Application.objects.get(slug="shop")
+    for scheme in SENDERS:
+        row = Credential(application=shop, name=scheme, scheme=scheme)
+        row.set_secret(WHSEC)
+        row.save()
+
+
+def signed(sender: str, body: bytes, own_id: str = "one") -> dict[str, str]:
+    def mac(content: bytes, key: bytes = WHSEC.encode()) -> bytes:
+        return hmac.new(key, content, "sha256").digest()
+
+    now = str(int(time.time()))
+    text = f"{now}.{body.decode()}"
+    match sender:
+        case "github":
+            return {"X_Hub_Signature_256": f"sha256={mac(body).hex()}", "X_GitHub_Delivery": own_id}
+        case "stripe":
+            return {"Stripe_Signature": f"t={now},v1=" + stripe.WebhookSignature._compute_signature(text, WHSEC)}
+        case "shopify":
+            return {"X_Shopify_Hmac_Sha256": base64.b64encode(mac(body)).decode(), "X_Shopify_Event_Id": own_id}
+        case "standard_webhooks":
+            signature = standardwebhooks.Webhook(WHSEC).sign(own_id, datetime.now(UTC), body.decode())
+            return {"webhook_id": own_id, "webhook_timestamp": now, "webhook_signature": signature}
+        case _:
+            signature = mac(b"v0:" + now.encode() + b":" + body).hex()
+            return {"X_Slack_Request_Timestamp": now, "X_Slack_Signature": f"v0={signature}"}
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_signed_request_is_accepted_with_its_bytes(sender: str) -> None:
+    configure_senders()
+    body = b'{"id": "evt_1",\n "total": 19.90}'
+
+    answer = post(body=body, X_API_Key="", **signed(sender, body))
+
+    assert answer.status_code == 202
+    assert bytes(Message.objects.get().body) == body
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_request_whose_body_was_changed_is_a_401_and_support_staff_learn_why(sender: str) -> None:
+    configure_senders()
+
+    answer = post(body=b'{"id":"evt_1","total":1990}', X_API_Key="", **signed(sender, b'{"id":"evt_1","total":1}'))
+
+    document = problem(answer, 401, "authentication-failed")
+    rejection = Rejection.objects.get()
+    assert f"Credential {sender} ({sender}): the signature does not fit" in rejection.detail
+    assert "signature does not fit" not in json.dumps(document)
+    assert (rejection.body, rejection.size) == (None, 27)
+    assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize("sender", [sender for sender in SENDERS if sender != "slack"])
+def test_repeat_is_known_by_the_senders_own_id(sender: str) -> None:
+    configure_senders()
+    bodies = [b'{"id":"one","n":1}', b'{"id":"one","n":2}', b'{"id":"two","n":1}']
+
+    first, again, changed, other = (
+        post(body=body, X_API_Key="", **signed(sender, body, own_id))
+        for body, own_id in [(bodies[0], "one"), (bodies[0], "one"), (bodies[1], "one"), (bodies[2], "two")]
+    )
+
+    assert again["Idempotency-Replayed"] == "true"
+    assert again["X-Correlation-ID"] == first["X-Correlation-ID"] != other["X-Correlation-ID"]
+    problem(changed, 422, "idempotency-mismatch")
+    assert Message.objects.count() == 2
+
+
+def test_idempotency_key_comes_before_the_senders_own_id() -> None:
+    configure_senders()
+
+    for own_id in ("one", "two"):
+        assert post(X_API_Key="", Idempotency_Key="mine", **signed("github", b"{}", own_id)).status_code == 202
+
+    assert Message.objects.get().idempotency_key == "mine"
+
+
+def test_own_id_of_a_sender_who_signed_nothing_is_no_key() -> None:
+    configure_senders()
+
+    post(X_GitHub_Delivery="one", webhook_id="one")
+
+    assert Message.objects.get().idempotency_key is None
+
+
+def test_slack_gets_its_challenge_back_and_no_message_is_made() -> None:
+    configure_senders()
+    body = b'{"token":"t","challenge":"3eZbrw1aBm2rZgRNFdxV","type":"url_verification"}'
+
+    answer = post(body=body, X_API_Key="", **signed("slack", body))
+
+    assert (answer.status_code, answer.json()) == (200, {"challenge": "3eZbrw1aBm2rZgRNFdxV"})
+    assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize("sender", ["", "github", "standard_webhooks"])
+def test_challenge_of_anybody_else_is_a_message_like_any_other(sender: str) -> None:
+    configure_senders()
+    body = b'{"challenge":"x","type":"url_verification"}'
+    headers = {"X_API_Key": "", **signed(sender, body)} if sender else {}
+
+    assert post(body=body, **headers).status_code == 202
+
+
+def test_challenge_that_slack_did_not_sign_is_not_answered() -> None:
+    configure_senders()
+    body = b'{"challenge":"x","type":"url_verification"}'
+
+    problem(post(body=body, X_API_Key="", **signed("slack", b"{}")), 401, "authentication-failed")
+
+
+def test_too_large_body_is_refused_before_its_signature_is_looked_at() -> None:
+    configure_senders()
+    Route.objects.update(max_body_bytes=10)
+    body = b'{"id":"evt_1"}'
+
+    problem(post(body=body, X_API_Key="", **signed("github", body)), 413, "body-too-large")
+    assert Rejection.objects.get().body is None
+
+
+def test_results_are_read_with_keys_and_passwords_only() -> None:
+    configure_senders()
+    url = post().json()["result_url"]
+
+    problem(get(url, X_API_Key="", **signed("github", b"")), 401, "authentication-failed")
 
 
 @pytest.mark.parametrize(
