@@ -14,13 +14,26 @@ from django.db import transaction
 
 from connectors import formats
 from connectors import mapping as mappings
-from connectors.choices import EndpointAuth, Method, OnDeadline, OnFailure, Ordering, Pattern, Patterns, Reply, Scheme
+from connectors.choices import (
+    Algorithm,
+    Encoding,
+    EndpointAuth,
+    Method,
+    OnDeadline,
+    OnFailure,
+    Ordering,
+    Pattern,
+    Patterns,
+    Reply,
+    Scheme,
+)
 from connectors.configuration.reading import InvalidConfiguration, Section, Unset, read_file
 from connectors.headers import check_header
 from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Route
 from connectors.models import Mapping as MappingModel
 from connectors.models.endpoint import AUTH_PARAMETERS
 from connectors.paths import MISSING
+from connectors.signatures import TOLERANCE_SECONDS, InvalidCredential, check_secret
 
 SECTIONS = ("applications", "lookup_tables", "mappings", "routes")
 RETRY_KEYS = ("max_attempts", "first_delay_seconds", "factor", "max_delay_seconds")
@@ -214,22 +227,66 @@ class _Applying:
     def _credential(self, section: Section, application: Application, name: str) -> None:
         credential = _find(Credential, application=application, name=name) if application.pk else Credential(name=name)
         scheme = section.choice("scheme", Scheme.values, Scheme.API_KEY)
-        secret = section.secret("secret")
         values: dict[str, Any] = {
             "username": section.text("username"),
             "enabled": section.boolean("enabled", default=True),
+            "expires_at": section.moment("expires_at"),
+            "header": section.text("header"),
+            "algorithm": section.choice("algorithm", Algorithm.values, Algorithm.SHA256),
+            "encoding": section.choice("encoding", Encoding.values, Encoding.HEX),
+            "prefix": section.text("prefix"),
+            "timestamp_header": section.text("timestamp_header"),
+            "template": section.text("template"),
+            "tolerance_seconds": section.integer("tolerance_seconds", TOLERANCE_SECONDS),
         }
-        section.end()
-        new_scheme = credential.scheme != scheme
-        if new_scheme:
+        if credential.scheme != scheme:
             credential.scheme = scheme
             values["scheme"] = MISSING
-        if isinstance(secret, str) and (new_scheme or not credential.has_this_secret(secret)):
-            credential.set_secret(secret)
+        if self._secret(section, credential, new_scheme="scheme" in values):
             values["secret"] = MISSING
-        elif not isinstance(secret, str) and (new_scheme or not credential.has_secret):
-            section.fault("secret", _missing_secret(secret))
+        if self._previous_secret(section, credential):
+            values["previous_secret"] = MISSING
+        section.end()
         self._save("credential", section, credential, values, slug=f"{application.slug}/{name}")
+
+    def _secret(self, section: Section, credential: Credential, *, new_scheme: bool) -> bool:
+        """Takes the secret into the row; whether it is another. Then the one before it goes with it."""
+        secret = section.secret("secret")
+        if not isinstance(secret, str):
+            if new_scheme or not credential.has_secret:
+                section.fault("secret", _missing_secret(secret))
+            return False
+        if not new_scheme and credential.has_this_secret(secret):
+            return False
+        if credential.revoked_at is not None:
+            section.fault("secret", "this credential was revoked; a new secret needs a credential of another name")
+        _check_secret(section, "secret", credential.scheme, secret)
+        kept = (credential.previous_secret, credential.previous_hash, credential.previous_until)
+        credential.set_secret(secret)
+        if not new_scheme and isinstance(section.values.get("previous_secret"), Unset):
+            credential.previous_secret, credential.previous_hash, credential.previous_until = kept
+        return True
+
+    def _previous_secret(self, section: Section, credential: Credential) -> bool:
+        """Takes a second secret into the row; whether anything differs. Without the key, what people rotate goes on."""
+        until = section.moment("previous_until")
+        previous = section.secret("previous_secret")
+        if previous is None:
+            if until is not None:
+                section.fault("previous_until", "it belongs to previous_secret, which is not given")
+            return False
+        if isinstance(previous, str):
+            if credential.has_this_previous_secret(previous) and credential.previous_until == until:
+                return False
+            _check_secret(section, "previous_secret", credential.scheme, previous)
+            credential.set_previous_secret(previous, until=until)
+            return True
+        if credential.pk is None:
+            section.fault("previous_secret", _missing_secret(previous))
+        if not credential.has_previous_secret or credential.previous_until == until:
+            return False
+        credential.previous_until = until
+        return True
 
     def _endpoint(self, section: Section, application: Application) -> None:
         endpoint = _find(Endpoint, slug=section.text("slug"))
@@ -356,6 +413,13 @@ def _json_text(value: Any) -> str:
 
 def _missing_secret(given: Unset | None) -> str:
     return f"the environment variable {given.name} is not set, and no secret is stored" if given else "it is required"
+
+
+def _check_secret(section: Section, key: str, scheme: str, secret: str) -> None:
+    try:
+        check_secret(scheme, secret)
+    except InvalidCredential as error:
+        section.fault(key, str(error))
 
 
 def _check_auth_headers(auth: Section, parameters: dict[str, str]) -> None:

@@ -1,14 +1,17 @@
 """Rows → text: the same format, in a stable order, secrets as placeholders."""
 
 import re
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Prefetch
+from django.db.models import Case, Prefetch, Q, QuerySet, When
+from django.utils import timezone
 
 from connectors.choices import EndpointAuth, Method
 from connectors.configuration import notation
 from connectors.configuration.reading import NAME
 from connectors.models import Application, Credential, Endpoint, LookupTable, Mapping, Route
+from connectors.models.application import HMAC_OPTIONS
 from connectors.models.endpoint import AUTH_PARAMETERS
 
 
@@ -19,7 +22,7 @@ def export_configuration() -> str:
     """
     names: dict[str, None] = {}
     applications = Application.objects.order_by("slug").prefetch_related(
-        Prefetch("credentials", Credential.objects.defer("secret", "secret_hash").order_by("name")),
+        Prefetch("credentials", _credentials()),
         Prefetch("endpoints", Endpoint.objects.defer("auth_secrets").order_by("slug")),
     )
     routes = Route.objects.order_by("slug").select_related("source", "endpoint", "mapping", "reply_mapping")
@@ -55,14 +58,34 @@ def _application(row: Application, names: dict[str, None]) -> dict[str, Any]:
     )
 
 
-def _credential(application: Application, row: Credential, names: dict[str, None]) -> dict[str, Any]:
+def _credentials() -> QuerySet[Credential]:
+    """What is revoked is evidence, and no configuration any more."""
+    only_one = Q(previous_secret="", previous_hash="") | Q(previous_until__lte=timezone.now())
+    return (
+        Credential.objects.filter(revoked_at=None)
+        .defer("secret", "secret_hash", "previous_secret", "previous_hash")
+        .annotate(is_rotated=Case(When(only_one, then=False), default=True))
+        .order_by("name")
+    )
+
+
+def _credential(application: Application, row: Any, names: dict[str, None]) -> dict[str, Any]:
     exported = {
         "name": row.name,
         "scheme": row.scheme,
         "username": _escaped(row.username),
+        **{name: _escaped(value) for name in HMAC_OPTIONS if (value := getattr(row, name)) != row.default_of(name)},
         "secret": _placeholder(names, application.slug, row.name, "secret"),
+        "expires_at": _moment(row.expires_at),
     }
+    if row.is_rotated:
+        exported["previous_secret"] = _placeholder(names, application.slug, row.name, "previous_secret")
+        exported["previous_until"] = _moment(row.previous_until)
     return {**_without_empty(exported), **({} if row.enabled else {"enabled": False})}
+
+
+def _moment(moment: datetime | None) -> str:
+    return "" if moment is None else moment.isoformat()
 
 
 def _endpoint(row: Endpoint, names: dict[str, None]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -202,6 +203,18 @@ class Section:
             self.fault(key, f"{value!r} is not one of {', '.join(choices)}")
             return default
         return value
+
+    def moment(self, key: str) -> datetime | None:
+        """A time such as 2027-01-31T12:00:00+01:00 (ISO 8601), in UTC unless it says otherwise; None if not given."""
+        text = self.text(key)
+        if not text:
+            return None
+        try:
+            found = datetime.fromisoformat(text)
+            return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fault(key, "it has to be a time such as 2027-01-31T12:00:00Z")
+            return None
 
     def number(self, key: str, default: float) -> float:
         value = self.raw(key, default)

@@ -1,10 +1,12 @@
 """What apply and export do with the database; the notation and the placeholders come last."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -160,6 +162,135 @@ def test_change_is_named_by_its_attributes_and_happens_once(old: str, new: str, 
 
     assert details(FILE.replace(old, new, 1)) == [line]
     assert details(FILE.replace(old, new, 1)) == []
+
+
+SIGNED = """
+version: 1
+applications:
+  - slug: shop
+    credentials:
+      - name: own
+        scheme: hmac
+        secret: ${OWN}
+        header: X-Acme-Signature
+        algorithm: sha512
+        encoding: base64
+        prefix: "v1="
+        timestamp_header: X-Acme-Time
+        template: "{timestamp}:{body}"
+        tolerance_seconds: 60
+        previous_secret: ${OLD}
+        previous_until: 2126-11-23T12:00:00+02:00
+        expires_at: 2127-01-01
+      - {name: hooks, scheme: standard_webhooks, secret: "${HOOKS}"}
+      - {name: repository, scheme: github, secret: "${OWN}"}
+      - {name: key, scheme: api_key, secret: "${OWN}", previous_secret: "${OLD}"}
+"""
+SIGNING = {"OWN": "own-secret", "OLD": "old-secret", "HOOKS": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+
+
+def test_everything_of_a_signature_is_configured_and_exported() -> None:
+    assert set(actions(SIGNED, SIGNING).values()) == {"created"}
+
+    own, key = (Credential.objects.get(name=name) for name in ("own", "key"))
+    assert own.options == {
+        "header": "X-Acme-Signature",
+        "algorithm": "sha512",
+        "encoding": "base64",
+        "prefix": "v1=",
+        "timestamp_header": "X-Acme-Time",
+        "template": "{timestamp}:{body}",
+        "tolerance_seconds": 60,
+    }
+    assert (own.expires_at, own.previous_until) == (
+        datetime(2127, 1, 1, tzinfo=UTC),
+        datetime(2126, 11, 23, 10, tzinfo=UTC),
+    )
+    assert [secret.value for secret in own.secrets] == ["own-secret", "old-secret"]
+    assert key.has_this_secret("own-secret")
+    assert key.has_this_previous_secret("old-secret")
+    assert set(actions(SIGNED, SIGNING).values()) == {"unchanged"}
+    exported = export_configuration()
+    assert set(actions(exported, {}).values()) == {"unchanged"}
+    assert not [secret for secret in SIGNING.values() if secret in exported]
+    Application.objects.all().delete()
+    renamed = {
+        "SHOP_OWN_SECRET": "a", "SHOP_OWN_PREVIOUS_SECRET": "b", "SHOP_HOOKS_SECRET": SIGNING["HOOKS"],
+        "SHOP_REPOSITORY_SECRET": "c", "SHOP_KEY_SECRET": "d", "SHOP_KEY_PREVIOUS_SECRET": "e",
+    }  # fmt: skip
+    assert set(actions(exported, renamed).values()) == {"created"}
+    assert export_configuration() == exported
+
+
+ROTATED = [
+    # what the file says after `one`, and the secrets that are then in force
+    ("secret: two", ["two"]),  # what is replaced without a word ends at once
+    ("secret: two, previous_secret: one", ["two", "one"]),
+    ("secret: one, previous_secret: zero", ["one", "zero"]),
+    ("secret: two, previous_secret: '${UNSET}'", ["two", "zero"]),
+    ("secret: '${UNSET}', previous_secret: '${UNSET}'", ["one", "zero"]),
+    ("secret: one", ["one", "zero"]),  # what people rotate goes on
+]
+
+
+@pytest.mark.parametrize("scheme", ["github", "api_key"])
+@pytest.mark.parametrize(("given", "in_force"), ROTATED)
+def test_secrets_are_rotated_by_file(scheme: str, given: str, in_force: list[str]) -> None:
+    file = "version: 1\napplications: [{slug: shop, credentials: [{scheme: %s, %s}]}]"
+    actions(file % (scheme, "secret: one, previous_secret: zero"), {})
+
+    for _ in range(2):
+        done = actions(file % (scheme, given), {})
+        row = Credential.objects.get()
+        assert row.has_this_secret(in_force[0])
+        assert [row.has_this_previous_secret(plain) for plain in in_force[1:]] == [True] * (len(row.secrets) - 1)
+
+    assert done["credential shop/main"] == "unchanged"
+
+
+def test_revocation_is_a_persons_and_the_file_neither_ends_nor_exports_it() -> None:
+    file = "version: 1\napplications: [{slug: shop, credentials: [{scheme: github, secret: one}]}]"
+    actions(file)
+    Credential.objects.update(revoked_at=timezone.now())
+
+    assert actions(file)["credential shop/main"] == "unchanged"
+    (said,) = faults(file.replace("one", "two"))
+    assert said.startswith("applications[0].credentials[0].secret: this credential was revoked")
+    assert "main" not in export_configuration()
+
+
+def test_secret_that_has_ended_is_not_exported() -> None:
+    actions(SIGNED, SIGNING)
+    Credential.objects.filter(name="own").update(previous_until=timezone.now())
+
+    assert "SHOP_OWN_PREVIOUS_SECRET" not in export_configuration()
+    assert "SHOP_KEY_PREVIOUS_SECRET" in export_configuration()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("header: X-Acme-Signature", "header: 'X Acme'", "applications[0].credentials[0].header: "),
+        ("algorithm: sha512", "algorithm: md5", "applications[0].credentials[0].algorithm: "),
+        ("encoding: base64", "encoding: base85", "applications[0].credentials[0].encoding: "),
+        ('"{timestamp}:{body}"', "body", "applications[0].credentials[0].template: "),
+        ("tolerance_seconds: 60", "tolerance_seconds: 0", "applications[0].credentials[0].tolerance_seconds: "),
+        ("2127-01-01", "tomorrow", "applications[0].credentials[0].expires_at: it has to be a time"),
+        ("2126-11-23T12:00:00+02:00", "0001-01-01T00:00:00+12:00", "applications[0].credentials[0].previous_until: "),
+        ("previous_secret: ${OLD}\n", "\n", "applications[0].credentials[0].previous_until: it belongs to"),
+        ("previous_secret: ${OLD}", "previous_secret: ${NO}", "credentials[0].previous_secret: the environment var"),
+        ("${HOOKS}", "short", "applications[0].credentials[1].secret: A secret of Standard Webhooks is"),
+        ('github, secret: "${OWN}"', "github, secret: ' x'", "credentials[2].secret: A secret must not begin"),
+        ("scheme: github", "prefix: x, scheme: github", "credentials[2].prefix: Only a signature (HMAC)"),
+    ],
+)
+def test_fault_of_a_signature_is_named(old: str, new: str, place: str) -> None:
+    assert old in SIGNED
+
+    said = faults(SIGNED.replace(old, new, 1), SIGNING)
+
+    assert any(place in line for line in said), said
+    assert not Application.objects.exists()
 
 
 def test_key_that_is_left_out_takes_its_default() -> None:
