@@ -1,5 +1,5 @@
 """The configuration's pages."""
 
-from connectors.admin import application, endpoint, mapping, route
+from connectors.admin import application, credential, endpoint, mapping, route
 
-__all__ = ["application", "endpoint", "mapping", "route"]
+__all__ = ["application", "credential", "endpoint", "mapping", "route"]

@@ -1,17 +1,22 @@
 """The configuration's pages: everything can be set by forms, nothing secret comes back."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
+from connectors.admin.credential import CredentialAdmin
 from connectors.admin.endpoint import private_address
 from connectors.admin.mapping import LooseJSONField
+from connectors.choices import Scheme
 from connectors.keys import key_matches
 from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Mapping, MappingVersion, Route
 from tests import factories
@@ -184,6 +189,192 @@ def test_secret_of_a_credential_is_kept_or_replaced(admin: Client, scheme: str, 
     assert answer.redirect_chain
     assert credential.has_this_secret(fits)
     assert "canary-password" not in answer.content.decode()
+
+
+# --- credentials -----------------------------------------------------------------------------------------------------
+
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def credential_form(**fields: Any) -> dict[str, Any]:
+    usual = {"name": "main", "scheme": "github", "enabled": "on", "algorithm": "sha256", "encoding": "hex"}
+    return {**usual, "tolerance_seconds": 300, "previous": 86400, **fields}
+
+
+def save_credential(admin: Client, credential: Credential, **fields: Any) -> Any:
+    return admin.post(page("credential_change", credential.pk), credential_form(**fields), follow=True)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "typed", "said"),
+    [
+        ("github", "chosen", None),
+        ("github", "", None),  # made, and shown once
+        ("hmac", "", None),
+        ("standard_webhooks", "", None),
+        ("standard_webhooks", WHSEC, None),
+        ("standard_webhooks", "too-short", "A secret of Standard Webhooks is whsec_ and the base64"),
+        ("stripe", "", "This scheme needs a secret."),
+        ("shopify", "", "This scheme needs a secret."),
+        ("slack", "", "This scheme needs a secret."),
+        ("slack", "pasted ", "A secret must not begin or end with white space."),
+    ],
+)
+def test_credential_of_each_scheme_is_made(admin: Client, scheme: str, typed: str, said: str | None) -> None:
+    answer = save_application(admin, {"name": "main", "scheme": scheme, "new_secret": typed, "enabled": "on"})
+
+    text = answer.content.decode()
+    made = [row.secret for row in Credential.objects.all()]
+    if said:
+        assert said in text
+        assert made == []
+    else:
+        assert (made == [typed]) if typed else (made[0] in text)
+        assert not typed or typed not in text
+
+
+def test_secret_is_rotated_without_a_gap(admin: Client) -> None:
+    row = factories.CredentialFactory(github=True, plain="canary-old")
+
+    save_credential(admin, row, new_secret="canary-new", previous=3600)
+
+    row.refresh_from_db()
+    text = admin.get(page("credential_change", row.pk)).content.decode()
+    assert [secret.value for secret in row.secrets] == ["canary-new", "canary-old"]
+    assert row.previous_until is not None
+    assert timedelta(minutes=59) < row.previous_until - timezone.now() <= timedelta(hours=1)
+    assert "the old one goes on until" in text
+    assert "canary" not in text
+
+
+@pytest.mark.parametrize("scheme", ["api_key", "github"])
+def test_secret_that_is_made_anew_is_shown_once_and_the_old_one_may_end_at_once(admin: Client, scheme: str) -> None:
+    row = factories.CredentialFactory(**{scheme: True})
+
+    answer = save_credential(admin, row, scheme=scheme, make_secret="on", previous=0)
+
+    row.refresh_from_db()
+    (made,) = re.findall(r"is ([\w.-]{40,}) — copy it now", answer.content.decode())
+    assert row.has_this_secret(made)
+    assert len(row.secrets) == 1
+    assert made not in admin.get(page("credential_change", row.pk)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "faulty"),
+    [
+        ({"make_secret": "on", "new_secret": "typed"}, ["make_secret"]),
+        ({"make_secret": "on", "scheme": "stripe", "new_secret": ""}, ["new_secret", "make_secret"]),
+        ({"scheme": "hmac", "template": "fixed"}, ["template"]),
+        ({"scheme": "hmac", "tolerance_seconds": 0}, ["tolerance_seconds"]),
+        ({"scheme": "hmac", "header": "X Acme"}, ["header"]),
+        ({"expires_at_0": "soon", "expires_at_1": "12:00"}, ["expires_at"]),
+    ],
+)
+def test_credential_that_cannot_work_is_not_saved(admin: Client, fields: dict[str, Any], faulty: list[str]) -> None:
+    row = factories.CredentialFactory(github=True)
+
+    answer = save_credential(admin, row, **fields)
+
+    assert list(errors_of(answer)) == faulty
+    assert Credential.objects.get().scheme == "github"
+
+
+def test_signature_of_ones_own_is_configured_and_forgotten_with_its_scheme(admin: Client) -> None:
+    row = factories.CredentialFactory(github=True)
+    own = {"header": "X-Acme", "algorithm": "sha512", "timestamp_header": "X-Time", "tolerance_seconds": 60}
+
+    save_credential(admin, row, scheme="hmac", expires_at_0="2127-01-31", expires_at_1="12:00:00", **own)
+    row.refresh_from_db()
+    assert {name: row.options[name] for name in own} == own
+    assert row.expires_at == datetime(2127, 1, 31, 12, tzinfo=UTC)
+
+    save_credential(admin, row, scheme="github", **own)
+    row.refresh_from_db()
+    assert (row.scheme, row.header, row.timestamp_header, row.algorithm) == ("github", "", "", "sha256")
+
+
+@pytest.mark.parametrize("where", ["page", "application"])
+def test_stored_secret_is_not_carried_over_to_another_scheme(admin: Client, where: str) -> None:
+    row = factories.CredentialFactory(github=True, plain="canary-old", name="main")
+    row.set_secret("canary-new", keep_until=timezone.now() + timedelta(days=1))
+    row.save()
+
+    if where == "page":
+        save_credential(admin, row, scheme="hmac")
+    else:
+        inline = {"id": row.pk, "application": row.application_id, "name": "main", "scheme": "hmac", "new_secret": ""}
+        save_application(admin, inline, application=row.application)
+
+    row.refresh_from_db()
+    assert row.scheme == "hmac"
+    assert len(row.secrets) == 1
+    assert "canary" not in row.secret
+
+
+def test_revoked_credential_stays_revoked(admin: Client) -> None:
+    row = factories.CredentialFactory(github=True)
+    address = page("credential_change", row.pk).replace("/change/", "/revoke/")
+
+    admin.get(address)
+    assert Credential.objects.get().revoked_at is None
+    admin.post(address, {"_form_submitted": "on", "reason": "It leaked."})
+    revoked_at = Credential.objects.get().revoked_at
+    admin.post(address, {"_form_submitted": "on", "reason": "Again."})
+    answer = save_credential(admin, row, new_secret="another", enabled="on")
+
+    assert revoked_at is not None
+    assert Credential.objects.get().revoked_at == revoked_at
+    assert list(errors_of(answer)) == ["new_secret"]
+    assert [entry.change_message for entry in LogEntry.objects.filter(object_id=str(row.pk))] == ["Revoked. It leaked."]
+
+
+def test_old_secret_is_ended_by_a_person(admin: Client) -> None:
+    row = factories.CredentialFactory(github=True, plain="old")
+    row.set_secret("new", keep_until=timezone.now() + timedelta(days=1))
+    row.save()
+    address = page("credential_change", row.pk).replace("/change/", "/end_previous/")
+
+    admin.get(address)
+    assert len(Credential.objects.get().secrets) == 2
+    admin.post(address, {"_form_submitted": "on", "reason": "All changed over."})
+
+    assert [secret.value for secret in Credential.objects.get().secrets] == ["new"]
+
+
+@pytest.mark.parametrize("verb", ["revoke", "end_previous"])
+def test_who_may_only_look_ends_nothing(viewer: Client, verb: str) -> None:
+    row = factories.CredentialFactory(github=True, plain="old")
+    row.set_secret("new", keep_until=timezone.now() + timedelta(days=1))
+    row.save()
+    address = page("credential_change", row.pk)
+
+    text = viewer.get(address).content.decode()
+    answer = viewer.post(address.replace("/change/", f"/{verb}/"), {"_form_submitted": "on", "reason": "x"})
+
+    assert answer.status_code in (302, 403)
+    assert f"/{verb}/" not in text
+    assert "Make a new one" not in text
+    assert (len(Credential.objects.get().secrets), Credential.objects.get().revoked_at) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("trait", "state"), [({}, "open"), ({"disabled": True}, "disabled"), ({"expired": True}, "expired"),
+                         ({"revoked": True, "expired": True}, "revoked")],
+)  # fmt: skip
+def test_state_of_a_credential_is_shown(trait: dict[str, bool], state: str) -> None:
+    assert CredentialAdmin.state(None, factories.CredentialFactory(**trait)) == state  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scheme", Scheme.values)
+def test_page_says_what_the_sender_has_to_do(admin: Client, scheme: str) -> None:
+    row = factories.CredentialFactory(scheme=scheme)
+    route = factories.RouteFactory(source=row.application)
+
+    text = admin.get(page("credential_change", row.pk)).content.decode()
+
+    assert f"http://testserver/webhooks/{route.slug}" in text
+    assert "SECRET=" in text
 
 
 def test_application_leads_to_its_endpoints_and_routes(admin: Client) -> None:

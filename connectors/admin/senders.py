@@ -1,0 +1,98 @@
+"""What the people at the other end do so that their application can call: steps, and a request to copy into a shell.
+
+The shell commands need curl and openssl, which are on nearly every machine; SECRET is typed in there, never shown here.
+"""
+
+import re
+import shlex
+
+from connectors.choices import Encoding, Scheme
+from connectors.models import Credential
+
+JSON = "-H 'Content-Type: application/json'"
+BODY = """BODY='{"id": "4711"}'"""
+HEX_OF = "| sed 's/^.* //'"  # some versions of openssl write the name of the digest before it
+
+STEPS = {
+    Scheme.API_KEY: "Send the key with every request, as X-API-Key or as Authorization: Bearer.",
+    Scheme.BASIC: "Send user name and password with every request, in UTF-8.",
+    Scheme.HMAC: "Sign the bytes of each request exactly as they are sent.",
+    Scheme.STANDARD_WEBHOOKS: "Give the secret (whsec_…) and the address to the sender, or take the secret from its "
+    "page. Any library of Standard Webhooks or Svix signs in this way.",
+    Scheme.GITHUB: "In the repository or organisation: Settings, Webhooks, Add webhook. Payload URL: the address. "
+    "Content type: application/json. Secret: this secret. GitHub's ping arrives as the first message.",
+    Scheme.STRIPE: "In the Dashboard: Developers, Webhooks, Add destination with the address. Copy its signing secret "
+    "(whsec_…) into this credential. Stripe's event id makes repeats harmless.",
+    Scheme.SHOPIFY: "In the shop: Settings, Notifications, Webhooks, Create webhook, format JSON, with the address. "
+    "Copy the key that is shown under the list into this credential; of an app it is the client secret. One topic a "
+    "route: events of several topics may have the same id.",
+    Scheme.SLACK: "At api.slack.com/apps: copy the Signing Secret (Basic Information) into this credential, then enter "
+    "the asynchronous address as Request URL (Event Subscriptions). Its challenge is answered.",
+}
+
+
+def steps(scheme: str) -> str:
+    return STEPS[Scheme(scheme)]
+
+
+def request_in_shell(credential: Credential, url: str) -> str:
+    """Shell commands that send one request as the sender would; $SECRET has to be set."""
+    curl = f"curl {shlex.quote(url)} {JSON}"
+    match credential.scheme:
+        case Scheme.API_KEY:
+            return f'{BODY}\n{curl} -H "X-API-Key: $SECRET" -d "$BODY"'
+        case Scheme.BASIC:
+            user = shlex.quote(credential.username or credential.application.slug)
+            return f'{BODY}\n{curl} -u {user}:"$SECRET" -d "$BODY"'
+        case Scheme.HMAC:
+            return _generic(credential, curl)
+        case Scheme.STANDARD_WEBHOOKS:
+            key = "KEY=$(printf '%s' \"${SECRET#whsec_}\" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \\n')"
+            signed = 'openssl dgst -sha256 -mac HMAC -macopt "hexkey:$KEY" -binary | openssl base64 -A'
+            return "\n".join(
+                [
+                    BODY,
+                    "TIME=$(date +%s); ID=msg_$TIME",
+                    key,
+                    f"SIGNATURE=$(printf '%s' \"$ID.$TIME.$BODY\" | {signed})",
+                    f'{curl} -H "webhook-id: $ID" -H "webhook-timestamp: $TIME" \\',
+                    '  -H "webhook-signature: v1,$SIGNATURE" -d "$BODY"',
+                ]
+            )
+        case Scheme.GITHUB:
+            return _signed(curl, '"$BODY"', '"X-Hub-Signature-256: sha256=$SIGNATURE"', '"X-GitHub-Delivery: test-1"')
+        case Scheme.STRIPE:
+            return _signed(curl, '"$TIME.$BODY"', '"Stripe-Signature: t=$TIME,v1=$SIGNATURE"')
+        case Scheme.SHOPIFY:
+            headers = ('"X-Shopify-Hmac-Sha256: $SIGNATURE"', '"X-Shopify-Event-Id: test-1"')
+            return _signed(curl, '"$BODY"', *headers, encoding=Encoding.BASE64)
+        case _:
+            headers = ('"X-Slack-Request-Timestamp: $TIME"', '"X-Slack-Signature: v0=$SIGNATURE"')
+            return _signed(curl, '"v0:$TIME:$BODY"', *headers)
+
+
+def _generic(credential: Credential, curl: str) -> str:
+    template = credential.template or ("{timestamp}.{body}" if credential.timestamp_header else "{body}")
+    variables = {"{timestamp}": '"$TIME"', "{body}": '"$BODY"'}
+    parts = [part for part in re.split(r"(\{timestamp\}|\{body\})", template) if part]
+    content = "".join(variables.get(part) or shlex.quote(part) for part in parts)
+    header = credential.header or "X-Signature"
+    headers = [shlex.quote(f"{header}: {credential.prefix}") + '"$SIGNATURE"']
+    if credential.timestamp_header:
+        headers.append(f'"{credential.timestamp_header}: $TIME"')
+    return _signed(curl, content, *headers, encoding=credential.encoding, algorithm=credential.algorithm)
+
+
+def _signed(curl: str, content: str, *headers: str, encoding: str = Encoding.HEX, algorithm: str = "sha256") -> str:
+    ending = HEX_OF if encoding == Encoding.HEX else "-binary | openssl base64 -A"
+    sent = " ".join(f"-H {header}" for header in headers)
+    timed = any("$TIME" in text for text in (content, *headers))
+    return "\n".join(
+        [
+            BODY,
+            *(["TIME=$(date +%s)"] if timed else []),
+            f"SIGNATURE=$(printf '%s' {content} | openssl dgst -{algorithm} -hmac \"$SECRET\" {ending})",
+            f"{curl} \\",
+            f'  {sent} -d "$BODY"',
+        ]
+    )
