@@ -48,23 +48,25 @@ def request_in_shell(credential: Credential, url: str) -> str:
             return _generic(credential, curl)
         case Scheme.STANDARD_WEBHOOKS:
             key = "KEY=$(printf '%s' \"${SECRET#whsec_}\" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \\n')"
-            signed = 'openssl dgst -sha256 -mac HMAC -macopt "hexkey:$KEY" -binary | openssl base64 -A'
+            mac = 'openssl dgst -sha256 -mac HMAC -macopt "hexkey:$KEY" -binary | openssl base64 -A'
             return "\n".join(
                 [
                     BODY,
                     "TIME=$(date +%s); ID=msg_$TIME",
                     key,
-                    f"SIGNATURE=$(printf '%s' \"$ID.$TIME.$BODY\" | {signed})",
-                    f'{curl} -H "webhook-id: $ID" -H "webhook-timestamp: $TIME" \\',
+                    f"SIGNATURE=$(printf '%s' \"$ID.$TIME.$BODY\" | {mac})",
+                    f"{curl} \\",
+                    '  -H "webhook-id: $ID" -H "webhook-timestamp: $TIME" \\',
                     '  -H "webhook-signature: v1,$SIGNATURE" -d "$BODY"',
                 ]
             )
         case Scheme.GITHUB:
-            return _signed(curl, '"$BODY"', '"X-Hub-Signature-256: sha256=$SIGNATURE"', '"X-GitHub-Delivery: test-1"')
+            headers = ('"X-Hub-Signature-256: sha256=$SIGNATURE"', '"X-GitHub-Delivery: delivery-1"')
+            return _signed(curl, '"$BODY"', *headers)
         case Scheme.STRIPE:
             return _signed(curl, '"$TIME.$BODY"', '"Stripe-Signature: t=$TIME,v1=$SIGNATURE"')
         case Scheme.SHOPIFY:
-            headers = ('"X-Shopify-Hmac-Sha256: $SIGNATURE"', '"X-Shopify-Event-Id: test-1"')
+            headers = ('"X-Shopify-Hmac-Sha256: $SIGNATURE"', '"X-Shopify-Event-Id: event-1"')
             return _signed(curl, '"$BODY"', *headers, encoding=Encoding.BASE64)
         case _:
             headers = ('"X-Slack-Request-Timestamp: $TIME"', '"X-Slack-Signature: v0=$SIGNATURE"')
