@@ -74,17 +74,11 @@ class Proof:
 class Scheme:
     """One way to prove who calls, with its secrets. Built once, used by many threads.
 
-    `signs` schemes need the body. `is_presented` says whether a request claims to be of this scheme at all; `verify`
-    returns the proof or raises NotAuthentic, and nothing else whatever the request holds. Building one raises
+    `verify` returns the proof or raises NotAuthentic, and nothing else whatever the request holds. Building one raises
     InvalidCredential.
     """
 
-    signs = True
-
     def __init__(self, stored: Sequence[Secret], options: Mapping[str, Any]) -> None:
-        raise NotImplementedError
-
-    def is_presented(self, request: Request) -> bool:
         raise NotImplementedError
 
     def verify(self, request: Request) -> Proof:
@@ -97,13 +91,8 @@ class Scheme:
 class ApiKey(Scheme):
     """`Authorization: Bearer KEY` or `X-API-Key: KEY`; stored as a salted hash."""
 
-    signs = False
-
     def __init__(self, stored: Sequence[Secret], options: Mapping[str, Any]) -> None:
         self._secrets = tuple(stored)
-
-    def is_presented(self, request: Request) -> bool:
-        return bool(self._keys(request))
 
     def verify(self, request: Request) -> Proof:
         keys = self._keys(request)
@@ -130,21 +119,16 @@ class ApiKey(Scheme):
 class Basic(Scheme):
     """`Authorization: Basic`, RFC 7617. A secret may be `user:password` where no user name is set."""
 
-    signs = False
-
     def __init__(self, stored: Sequence[Secret], options: Mapping[str, Any]) -> None:
         names = [options["username"]] if options.get("username") else []
         self._pairs = [(_account(secret.value, names, options.get("names", ())), secret) for secret in stored]
 
-    def is_presented(self, request: Request) -> bool:
-        return self._authorization(request) is not None
-
     def verify(self, request: Request) -> Proof:
-        text = self._authorization(request)
-        if text is None:
+        kind, _, text = request.headers.get("authorization", b"").strip().partition(b" ")
+        if kind.lower() != b"basic":
             raise NotAuthentic("no user name and password were sent")
         try:
-            sent = _readings(base64.b64decode(text, validate=True))
+            sent = _readings(base64.b64decode(text.strip(), validate=True))
         except (binascii.Error, ValueError):
             raise NotAuthentic("what was sent as HTTP Basic is not base64") from None
         fits = False
@@ -157,16 +141,16 @@ class Basic(Scheme):
             raise NotAuthentic("another user name or password was sent")
         return Proof()
 
-    def _authorization(self, request: Request) -> bytes | None:
-        kind, _, rest = request.headers.get("authorization", b"").strip().partition(b" ")
-        return rest.strip() if kind.lower() == b"basic" else None
-
 
 # --- what is signed ---------------------------------------------------------------------------------------------------
 
 
 class Signed(Scheme):
     """HMAC of the body, of what stands before it and behind it."""
+
+    def is_presented(self, request: Request) -> bool:
+        """Whether a request claims to be signed in this way, so that its body has to be read."""
+        raise NotImplementedError
 
     def __init__(self, stored: Sequence[Secret], options: Mapping[str, Any]) -> None:
         self._algorithm = "sha256"
@@ -273,7 +257,10 @@ class StandardWebhooks(Signed):
 
 
 class GitHub(Signed):
-    """`X-Hub-Signature-256: sha256=<hex>` over the body. No time is sent: the delivery id makes repeats harmless."""
+    """`X-Hub-Signature-256: sha256=<hex>` over the body.
+
+    Neither a time nor the delivery id is signed: GitHub's own repeats are recognised, recorded requests are not.
+    """
 
     def is_presented(self, request: Request) -> bool:
         return "x-hub-signature-256" in request.headers
@@ -300,7 +287,10 @@ class Stripe(Signed):
 
 
 class Shopify(Signed):
-    """`X-Shopify-Hmac-Sha256: <base64>` over the body. Shopify signs no time: its event id makes repeats harmless."""
+    """`X-Shopify-Hmac-Sha256: <base64>` over the body.
+
+    Neither a time nor the event id is signed: Shopify's own repeats are recognised, recorded requests are not.
+    """
 
     def is_presented(self, request: Request) -> bool:
         return "x-shopify-hmac-sha256" in request.headers

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from django.http import HttpRequest
 
 from connectors.catalogue import CredentialPlan
-from connectors.signatures import NotAuthentic, Proof, Request
+from connectors.signatures import NotAuthentic, Proof, Request, Signed
 from messages.last_use import last_uses
 from messages.problems import Problem
 
@@ -77,7 +77,7 @@ def _checked(credentials: Iterable[CredentialPlan], sent: Request) -> tuple[list
 def _proof(credential: CredentialPlan, sent: Request) -> Proof:
     if credential.verifier is None:
         raise NotAuthentic(credential.closed)
-    if credential.verifier.signs and sent.body is None:
+    if isinstance(credential.verifier, Signed) and sent.body is None:
         raise NotAuthentic("no signature was sent, or none counts here")
     proof = credential.verifier.verify(sent)
     if closed := credential.closed_at(sent.now):
@@ -87,7 +87,7 @@ def _proof(credential: CredentialPlan, sent: Request) -> Proof:
 
 def _is_signed(credential: CredentialPlan, sent: Request) -> bool:
     verifier = credential.verifier
-    return verifier is not None and verifier.signs and verifier.is_presented(sent)
+    return isinstance(verifier, Signed) and verifier.is_presented(sent)
 
 
 def _as_bytes(http: HttpRequest) -> Request:
