@@ -53,7 +53,7 @@ class CredentialFactory(DjangoModelFactory):
 
     application = factory.SubFactory(ApplicationFactory)
     name = factory.Sequence(lambda number: f"credential-{number}")
-    secret_hash = factory.LazyAttribute(lambda row: hash_key(row.plain))
+    secret_hash = factory.LazyAttribute(lambda row: hash_key(str(row.plain)))
 
 
 class EndpointFactory(DjangoModelFactory):
