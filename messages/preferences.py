@@ -9,6 +9,10 @@ from messages.problems import Problem
 
 MAX_KEY = 255
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,3})?\Z", re.ASCII)
+_QUOTED = r'"(?:[^"\\]|\\.)*+(?:"|\Z)'
+# possessive, so that no header is read slowly; a quoted string may hold the commas and semicolons that separate
+_ENTRY = re.compile(rf'(?:{_QUOTED}|[^",])++', re.DOTALL)
+_PREFERENCE = re.compile(rf'\s*+([^\s"=;,]++)\s*+(?:=\s*+({_QUOTED}|[^\s";,]*+))?+', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +26,9 @@ class Preferences:
 def preferences(http: HttpRequest) -> Preferences:
     """Several header lines arrive joined by commas; the first of equal names counts."""
     found: dict[str, str] = {}
-    for entry in http.headers.get("Prefer", "").split(","):
-        name, _, value = entry.partition(";")[0].partition("=")
-        found.setdefault(name.strip().lower(), value.strip().strip('"'))
+    for entry in _ENTRY.findall(http.headers.get("Prefer", "")):
+        if preference := _PREFERENCE.match(entry):
+            found.setdefault(preference[1].lower(), _unquoted(preference[2] or ""))
     wait = found.get("wait", "")
     return Preferences("respond-async" in found, float(wait) if _SECONDS.match(wait) else None)
 
@@ -34,9 +38,7 @@ def idempotency_key(http: HttpRequest) -> str | None:
     text = http.headers.get("Idempotency-Key")
     if text is None:
         return None
-    key = text.strip()
-    if len(key) >= 2 and key[0] == key[-1] == '"':
-        key = re.sub(r"\\(.)", r"\1", key[1:-1])
+    key = _unquoted(text.strip())
     if not key or len(key) > MAX_KEY or not key.isprintable():
         raise Problem("malformed-header", f"Idempotency-Key holds 1 to {MAX_KEY} printable characters.")
     return key
@@ -48,3 +50,10 @@ def wait_seconds(http: HttpRequest, *, maximum: float) -> float:
     if not _SECONDS.match(text):
         raise Problem("malformed-request", "wait is a number of seconds.")
     return min(float(text), maximum)
+
+
+def _unquoted(text: str) -> str:
+    """What a quoted string says (RFC 9110, 5.6.4); anything else as it is."""
+    if len(text) < 2 or not text[0] == text[-1] == '"':
+        return text
+    return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from django.http import HttpRequest
 from django.test import RequestFactory
@@ -30,10 +32,28 @@ def request(query: str = "", **headers: str) -> HttpRequest:
         ("wait=٣", Preferences()),  # … digits of other scripts, too
         ("wait", Preferences()),
         (",,;=,", Preferences()),
+        # a quoted string is one value, whatever it holds
+        ('foo="a, respond-async"', Preferences()),
+        ('foo="a, respond-async", wait=3', Preferences(wait=3.0)),
+        ('foo="say \\", respond-async, \\""', Preferences()),
+        ('respond-async; x="a, wait=9", wait=3', Preferences(respond_async=True, wait=3.0)),
+        ('foo=";", respond-async', Preferences(respond_async=True)),
+        ('"respond-async"', Preferences()),  # a name is never quoted
+        ('foo="a, respond-async', Preferences()),  # a quote that is never closed takes the rest with it
     ],
 )
 def test_preferences(prefer: str, expected: Preferences) -> None:
     assert preferences(request(Prefer=prefer)) == expected
+
+
+@pytest.mark.parametrize("part", ['"', '\\"', 'a="', "a=,", 'a="\\', "a ;"], ids=repr)
+def test_no_preference_is_read_slowly(part: str) -> None:
+    http = request(Prefer=part * (1024 * 1024 // len(part)))
+    start = time.thread_time()
+
+    preferences(http)
+
+    assert time.thread_time() - start < 1
 
 
 @pytest.mark.parametrize(
