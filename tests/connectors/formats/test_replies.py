@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from connectors import formats
 from connectors.formats import MediaType, dump, media_type, parse
+from connectors.formats.media import CHARSETS
 from tests.payloads import MEBIBYTE
 
 SECONDS = 0.5
@@ -141,6 +142,6 @@ def test_every_reply_can_be_told(body, content_type):
 
 
 def test_the_charsets_of_replies_are_known_to_python():
-    unknown = [name for name in formats._CHARSETS if not codecs.lookup(name).name]
+    unknown = [name for name in CHARSETS if not codecs.lookup(name).name]
 
     assert unknown == []

@@ -1,50 +1,17 @@
-"""Bytes ↔ values.
+"""JSON ↔ values: strict, and exact in every digit."""
 
-A value is what JSON can say: dict, list, str, int, Decimal, bool, None. Numbers with a fraction are Decimal, so that
-money keeps its digits; integers have any size; floats come out of expressions only.
-"""
-
-import base64
 import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
-MAX_DEPTH = 64
-JSON = "application/json"
+from connectors.formats.faults import CONTAINERS, MalformedBody, UnwritableValue, count_keys, too_deep
 
-# type/subtype, and parameters as RFC 9110 (5.6.6) writes them; possessive, so that no header is read slowly
-_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-_ESSENCE = re.compile(rf"\s*+({_NAME}/{_NAME})\s*+(?=;|\Z)")
-_PARAMETER = re.compile(rf""";\s*+(?:({_NAME})\s*+=\s*+("(?:[^"\\]|\\.)*+"|[^;"]*+))?+[^;]*+""", re.DOTALL)
-# what replies are read by; a list, since Python's codecs also know names that are no charsets (idna, unicode_escape),
-# raise other errors than for wrong bytes, and remember every unknown name for ever
-_CHARSETS = frozenset(
-    [f"iso-8859-{part}" for part in range(1, 17) if part != 12]
-    + [f"{family}{page}" for family in ("windows-", "cp") for page in range(1250, 1259)]
-    + ["utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "utf-32", "utf-32le", "utf-32be", "us-ascii", "ascii"]
-    + ["latin1", "koi8-r", "koi8-u", "macintosh", "cp437", "cp850", "cp932", "cp936", "cp949", "shift_jis", "euc-jp"]
-    + ["iso-2022-jp", "gb2312", "gbk", "gb18030", "big5", "euc-kr"]
-)
 _POSITION = re.compile(r" \(byte (\d+)\)")
-
-
-class MalformedBody(ValueError):
-    """A body that is not what its media type says; `reason` is a sentence, `position` a byte offset or None."""
-
-    def __init__(self, reason: str, position: int | None = None) -> None:
-        super().__init__(reason if position is None else f"{reason} (byte {position})")
-        self.reason = reason
-        self.position = position
-
-
-class UnwritableValue(ValueError):
-    """A value that the format cannot say, such as a number that is not finite."""
 
 
 def parse(body: bytes) -> Any:
@@ -56,10 +23,10 @@ def parse(body: bytes) -> Any:
     try:
         value = _decoder.decode(body)
     except RecursionError:
-        raise _too_deep() from None
+        raise too_deep() from None
     except (UnicodeDecodeError, msgspec.DecodeError) as error:
         raise _explained(body, str(error)) from None
-    keys = _count_keys(value)
+    keys = count_keys(value)
     # each key in the text has one colon outside strings; equal counts mean that no key was lost
     if body.count(b":") != keys and _count_colons(body) != keys:
         raise _duplicate(body)
@@ -69,8 +36,8 @@ def parse(body: bytes) -> Any:
 def dump(value: Any) -> bytes:
     """Compact JSON: digits, key order and letters as they are.
 
-    Takes values as the top of this file describes them, with finite floats, tuples and texts of `TextChoices` besides.
-    Raises UnwritableValue for everything else.
+    Takes values as the top of the package describes them, with finite floats, tuples and texts of `TextChoices`
+    besides. Raises UnwritableValue for everything else.
     """
     try:
         text = _encoder.encode(value)
@@ -83,48 +50,6 @@ def dump(value: Any) -> bytes:
 def dump_pretty(value: Any) -> str:
     """Indented JSON for people, as exact as `dump`."""
     return msgspec.json.format(dump(value), indent=2).decode()
-
-
-@dataclass(frozen=True, slots=True)
-class MediaType:
-    """`essence` is type/subtype in lower case, without parameters; "" when the header was empty or unreadable."""
-
-    essence: str
-    charset: str
-
-    @property
-    def is_json(self) -> bool:
-        return self.essence in (JSON, "text/json") or self.essence.endswith("+json")
-
-
-def media_type(header: str) -> MediaType:
-    """Reads a Content-Type header; what cannot be read counts as not being there."""
-    found = _ESSENCE.match(header)
-    if found is None:
-        return MediaType("", "")
-    for name, value in _PARAMETER.findall(header, found.end()):
-        if name.lower() == "charset":
-            return MediaType(found[1].lower(), value.strip().strip("\"'").lower())
-    return MediaType(found[1].lower(), "")
-
-
-def reply_value(body: bytes, content_type: str) -> tuple[Any, str]:
-    """What a destination replied, and its encoding: a JSON value, a text, or base64 of other bytes with "base64"."""
-    if not body:
-        return None, ""
-    kind = media_type(content_type)
-    if kind.is_json:
-        try:
-            return parse(body), ""
-        except MalformedBody:
-            pass  # it says JSON and is not: the source gets it as the text that it is
-    for charset in (kind.charset, "utf-8"):
-        if charset in _CHARSETS:
-            try:
-                return body.decode(charset), ""
-            except UnicodeDecodeError:
-                pass  # it is not what it says; the next may fit
-    return base64.b64encode(body).decode("ascii"), "base64"
 
 
 def _number(text: str) -> Decimal:
@@ -172,10 +97,6 @@ def _reads_with_surrogates(text: str) -> bool:
     return True
 
 
-def _too_deep() -> MalformedBody:
-    return MalformedBody(f"The body is nested deeper than {MAX_DEPTH} levels.")
-
-
 def _count_colons(body: bytes) -> int:
     """Number of colons outside strings, in a text that is JSON.
 
@@ -189,28 +110,6 @@ def _count_colons(body: bytes) -> int:
 
 
 _NEITHER_QUOTE_NOR_COLON = bytes(byte for byte in range(256) if byte not in b'":')
-
-
-def _count_keys(value: Any) -> int:
-    """Number of keys in all objects; level by level, so that depth cannot exhaust the stack. Raises MalformedBody."""
-    keys = depth = 0
-    level = [value] if isinstance(value, dict | list) else []
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise _too_deep()
-        below: list[Any] = []
-        for item in level:
-            if type(item) is dict:
-                keys += len(item)
-                below += item.values()
-            else:
-                below += item
-        level = [child for child in below if type(child) in _CONTAINERS]
-    return keys
-
-
-_CONTAINERS = frozenset({dict, list})
 
 
 def _duplicate(body: bytes) -> MalformedBody:
@@ -227,7 +126,7 @@ def _duplicate(body: bytes) -> MalformedBody:
     try:
         json.loads(body, object_pairs_hook=check, parse_int=str, parse_float=str)
     except RecursionError:  # in a value that its double has replaced, so that nobody has measured its depth
-        return _too_deep()
+        return too_deep()
     return MalformedBody(f"The key {found[0][:100]!r} occurs twice in one object.")
 
 
@@ -251,7 +150,7 @@ def _check_writable(value: Any) -> None:
             if kind in _FRACTIONS:
                 if not (math.isfinite(item) if kind is float else item.is_finite()):
                     raise UnwritableValue("The value holds a number that is not finite.")
-            elif kind in _CONTAINERS or isinstance(item, dict | list | tuple):
+            elif kind in CONTAINERS or isinstance(item, dict | list | tuple):
                 todo.append(item)
             elif not isinstance(item, str | int):
                 raise UnwritableValue(f"The value holds a {kind.__name__}, which JSON does not have.")
