@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connectors import transport
-from connectors.choices import EndpointAuth, Ordering
+from connectors.choices import EndpointAuth, Format, Ordering
 from connectors.mapping import Mapper, compile_definition
 from connectors.models import Credential, Endpoint, LookupTable, MappingVersion, Revision, Route
 from connectors.models import Mapping as MappingModel
@@ -55,6 +55,7 @@ class EndpointPlan:
     auth: transport.Auth
     timeout_seconds: float
     paused: bool
+    format: str = Format.JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class RoutePlan:
     max_body_bytes: int
     retention_days: int
     endpoint: EndpointPlan
+    force_list: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,7 @@ def _endpoint_plan(endpoint: Endpoint) -> EndpointPlan:
         auth=_auth(endpoint.auth_scheme, endpoint.read_auth()),
         timeout_seconds=endpoint.timeout_seconds,
         paused=endpoint.paused,
+        format=endpoint.format,
     )
 
 
@@ -245,4 +248,5 @@ def _route_plan(
         max_body_bytes=route.max_body_bytes,
         retention_days=route.retention_days,
         endpoint=endpoint,
+        force_list=frozenset(route.force_list or ()),
     )

@@ -45,6 +45,14 @@ class Method(TextChoices):
     GET = "GET", "GET"
 
 
+class Format(TextChoices):
+    """What a mapping's output is sent as."""
+
+    JSON = "json", "JSON"
+    FORM = "form", "Form fields"  # application/x-www-form-urlencoded
+    XML = "xml", "XML"  # the object's only key is the root element
+
+
 class Pattern(TextChoices):
     """The two ways in which a source application may hand over a message."""
 

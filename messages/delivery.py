@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from connectors import formats, retries
-from connectors.catalogue import EndpointPlan, MappingPlan, RoutePlan
+from connectors.catalogue import EndpointPlan, RoutePlan
 from connectors.headers import check_header, redacted
 from connectors.mapping import FieldError, MappingFailed
 from connectors.transport import ApiKeyAuth, OutboundRequest, OutboundResponse, Transport, TransportError
@@ -48,7 +48,7 @@ def attempt(work: Work, plan: RoutePlan) -> Outcome:
         "reply_mapping_version_id": plan.reply_mapping.version_id if plan.reply_mapping else None,
     }
     try:
-        body, content_type = _outgoing(work, plan.mapping)
+        body, content_type = _outgoing(work, plan)
     except MappingFailed as error:
         return Outcome(
             OutcomeKind.MAPPING_FAILED,
@@ -80,18 +80,18 @@ def attempt(work: Work, plan: RoutePlan) -> Outcome:
     return _answered(response, plan, clock, sent, versions)
 
 
-def _outgoing(work: Work, mapping: MappingPlan | None) -> tuple[bytes, str]:
-    """The bytes that go out: the received ones without a mapping, else the mapped value as JSON."""
-    if mapping is None:
+def _outgoing(work: Work, plan: RoutePlan) -> tuple[bytes, str]:
+    """The bytes that go out: the received ones without a mapping, else the mapped value in the endpoint's format."""
+    if plan.mapping is None:
         return work.body, work.content_type or formats.JSON
-    value = mapping.run(formats.parse(work.body))
     try:
-        body = formats.dump(value)
-    except formats.UnwritableValue as error:
+        payload = formats.read(work.body, work.content_type, force_list=plan.force_list)
+        body, content_type = formats.write(plan.mapping.run(payload), plan.endpoint.format)
+    except (formats.UnwritableValue, formats.MalformedBody, formats.UnknownFormat) as error:
         raise single_failure(str(error)) from error
     if len(body) > MAX_OUTGOING_BYTES:
         raise single_failure(f"The mapped message is larger than {MAX_OUTGOING_BYTES} bytes.")
-    return body, formats.JSON
+    return body, content_type
 
 
 def _request(work: Work, endpoint: EndpointPlan, body: bytes, content_type: str) -> OutboundRequest:
@@ -130,7 +130,7 @@ def _answered(
     received = Received(status, redacted(response.headers), response.body, response.truncated)
     plain = Reply(status, response.header("content-type"), response.body)
     if retries.is_success(status):
-        reply, error = _mapped_reply(response, plain, plan.reply_mapping)
+        reply, error = _mapped_reply(response, plain, plan)
         return Outcome(
             OutcomeKind.SUCCEEDED,
             clock.started_at,
@@ -167,16 +167,14 @@ def _refusal(status: int, passing: bool) -> str:
     return f"The destination answered {status}." if passing else f"The destination refused the message with {status}."
 
 
-def _mapped_reply(
-    response: OutboundResponse, plain: Reply, mapping: MappingPlan | None
-) -> tuple[Reply, dict[str, Any] | None]:
+def _mapped_reply(response: OutboundResponse, plain: Reply, plan: RoutePlan) -> tuple[Reply, dict[str, Any] | None]:
     """The destination has confirmed: a reply that cannot be mapped is told, but the message stays succeeded."""
-    if mapping is None:
+    if plan.reply_mapping is None:
         return plain, None
-    body, _ = formats.reply_value(response.body, plain.content_type)
+    body = formats.reply_input(response.body, plain.content_type, force_list=plan.force_list)
     headers = {name.lower(): value for name, value in response.headers}
     try:
-        value = mapping.run({"status_code": response.status_code, "headers": headers, "body": body})
+        value = plan.reply_mapping.run({"status_code": response.status_code, "headers": headers, "body": body})
         return Reply(response.status_code, formats.JSON, formats.dump(value)), None
     except MappingFailed as error:
         return plain, mapping_error(error, "The destination confirmed, but its reply could not be mapped.")

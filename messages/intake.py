@@ -66,7 +66,7 @@ def accept(
     With `lease_seconds` (synchronous callers) an idle lane is claimed in the same transaction, and a lane that stands
     still raises LaneUnavailable. Raises Refused for a payload that the route does not take.
     """
-    value = _parse(plan, incoming.body)
+    value = _parse(plan, incoming)
     key = None if resubmission_of else incoming.idempotency_key or _idempotency_key(plan, value)
     digest = hashlib.sha256(incoming.body).digest()
     message = _message(plan, incoming, key, digest)
@@ -131,11 +131,13 @@ def _message(plan: RoutePlan, incoming: Incoming, key: str | None, digest: bytes
     )
 
 
-def _parse(plan: RoutePlan, body: bytes) -> Any:
+def _parse(plan: RoutePlan, incoming: Incoming) -> Any:
     try:
-        value = formats.parse(body)
+        value = formats.read(incoming.body, incoming.content_type, force_list=plan.force_list)
     except formats.MalformedBody as error:
         raise Refused("malformed-body", str(error)) from None
+    except formats.UnknownFormat as error:
+        raise Refused("unsupported-media-type", str(error)) from None
     if plan.schema is not None and (errors := plan.schema.errors(value)):
         listed = [{"path": error.path, "message": error.message} for error in errors]
         raise Refused("invalid-payload", "The payload does not fit the route's schema.", listed)

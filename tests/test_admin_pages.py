@@ -229,8 +229,8 @@ def test_everything_can_be_configured_by_forms() -> None:
         Endpoint,
         {
             "slug": "erp-orders", "application": Application.objects.get(slug="erp").pk, "url": "https://erp.example.com/",
-            "method": "POST", "headers": '{"X-Tenant": "main"}', "timeout_seconds": 10, "auth_scheme": "basic",
-            "username": "u", "password": "p",
+            "method": "POST", "format": "json", "headers": '{"X-Tenant": "main"}',
+            "timeout_seconds": 10, "auth_scheme": "basic", "username": "u", "password": "p",
         },
     )  # fmt: skip
     add(client, LookupTable, {"slug": "codes", "entries": '{"Norway": "NO"}'})
@@ -298,7 +298,7 @@ def test_empty_secret_fields_keep_what_is_stored(configured: None) -> None:
 
     form = {"application": endpoint.application_id, "url": "https://new.example.com/", "auth_scheme": "bearer"}
 
-    client.post(page, {**form, "method": "POST", "timeout_seconds": 5})
+    client.post(page, {**form, "method": "POST", "format": "json", "timeout_seconds": 5})
 
     changed = Endpoint.objects.get()
     assert changed.url == "https://new.example.com/"

@@ -52,7 +52,7 @@ class EndpointForm(forms.ModelForm):
 
     class Meta:
         model = Endpoint
-        fields = ("name", "slug", "application", "url", "method", "headers", "timeout_seconds", "auth_scheme")
+        fields = ("name", "slug", "application", "url", "method", "format", "headers", "timeout_seconds", "auth_scheme")
         labels = {"timeout_seconds": "Time-out, seconds"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -113,7 +113,7 @@ class EndpointAdmin(Pausable, NamedAdmin):
     conditional_fields = USED_WHERE
     fieldsets = (
         (None, {"fields": ("name", "slug", "application")}),
-        ("Call", {"fields": ("method", "url", "headers", "timeout_seconds")}),
+        ("Call", {"fields": ("method", "url", "format", "headers", "timeout_seconds")}),
         ("Authentication", {"fields": ("auth_scheme", *HELP)}),
     )
     uses_fieldsets = (("Used by", {"fields": ("route_links",)}),)

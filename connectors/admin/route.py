@@ -19,6 +19,7 @@ class RouteForm(forms.ModelForm):
         model = Route
         fields = "__all__"
         labels = {
+            "force_list": "Always lists",
             "first_delay_seconds": "First delay, seconds",
             "max_delay_seconds": "Longest delay, seconds",
             "sync_deadline_seconds": "Deadline, seconds",
@@ -58,7 +59,15 @@ class RouteAdmin(Pausable, NamedAdmin):
             "Payload",
             {
                 "classes": ("tab",),
-                "fields": ("mapping", "schema", "idempotency_key", "search_keys", "max_body_bytes", "retention_days"),
+                "fields": (
+                    "mapping",
+                    "schema",
+                    "force_list",
+                    "idempotency_key",
+                    "search_keys",
+                    "max_body_bytes",
+                    "retention_days",
+                ),
             },
         ),
         (

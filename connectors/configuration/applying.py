@@ -18,6 +18,7 @@ from connectors.choices import (
     Algorithm,
     Encoding,
     EndpointAuth,
+    Format,
     Method,
     OnDeadline,
     OnFailure,
@@ -298,6 +299,7 @@ class _Applying:
             "name": section.text("name"),
             "url": section.text("url", required=True),
             "method": section.choice("method", Method.values, Method.POST),
+            "format": section.choice("format", Format.values, Format.JSON),
             "headers": section.mapping("headers"),
             "timeout_seconds": section.number("timeout_seconds", 10),
         }
@@ -343,6 +345,7 @@ class _Applying:
             "endpoint": self._reference(section, "endpoint", "endpoint", Endpoint, required=True),
             "patterns": _patterns(section),
             "schema": _schema(section),
+            "force_list": _force_list(section),
             "mapping": self._reference(section, "mapping", "mapping", MappingModel, required=False),
             "reply_mapping": self._reference(section, "reply_mapping", "mapping", MappingModel, required=False),
             "reply": section.choice("reply", Reply.values, Reply.DOCUMENT),
@@ -447,6 +450,14 @@ def _schema(section: Section) -> dict[str, Any] | bool | None:
     if value is None or isinstance(value, dict | bool):
         return value
     section.fault("schema", "it has to be a JSON Schema: a mapping, true or false")
+    return None
+
+
+def _force_list(section: Section) -> list[Any] | None:
+    value = section.raw("force_list")
+    if value is None or isinstance(value, list):
+        return value
+    section.fault("force_list", "it has to be a list of names")
     return None
 
 

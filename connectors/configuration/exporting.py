@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Case, Prefetch, Q, QuerySet, When
 from django.utils import timezone
 
-from connectors.choices import EndpointAuth, Method
+from connectors.choices import EndpointAuth, Format, Method
 from connectors.configuration import notation
 from connectors.configuration.reading import NAME
 from connectors.models import Application, Credential, Endpoint, LookupTable, Mapping, Route
@@ -98,6 +98,7 @@ def _endpoint(row: Endpoint, names: dict[str, None]) -> dict[str, Any]:
         "name": _escaped(row.name),
         "url": _escaped(row.url),
         "method": row.method if row.method != Method.POST else "",
+        "format": row.format if row.format != Format.JSON else "",
         "auth": auth if row.auth_scheme != EndpointAuth.NONE else None,
         "headers": _escaped(row.headers),
     }
@@ -121,6 +122,7 @@ def _route(row: Route) -> dict[str, Any]:
         "endpoint": row.endpoint.slug,
         "patterns": list(row.allowed_patterns),
         "schema": _escaped(row.schema),
+        "force_list": _escaped(row.force_list),
         "mapping": row.mapping.slug if row.mapping else "",
         "reply_mapping": row.reply_mapping.slug if row.reply_mapping else "",
         "reply": row.reply,

@@ -8,7 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from connectors import formats
-from connectors.choices import EndpointAuth, Method
+from connectors.choices import EndpointAuth, Format, Method
 from connectors.headers import check_header
 from connectors.models.application import Application
 from connectors.models.base import ConfiguredManager, Named
@@ -31,6 +31,13 @@ class Endpoint(Named):
     application = models.ForeignKey(Application, models.PROTECT, related_name="endpoints")
     url = models.CharField("URL", max_length=2000)
     method = models.CharField(max_length=10, choices=Method.choices, default=Method.POST)
+    format = models.CharField(
+        max_length=10,
+        choices=Format.choices,
+        default=Format.JSON,
+        help_text="Of what a mapping makes. XML: its only top-level field names the root element, @name an attribute, "
+        "#text the text beside them. Without a mapping the body goes on unchanged.",
+    )
     headers = ExactJSONField(null=True, blank=True, help_text='Sent with every call, e.g. {"X-Tenant": "main"}.')
     auth_scheme = models.CharField("authentication", max_length=40, choices=EndpointAuth.choices, default="none")
     auth_parameters = ExactJSONField(null=True, blank=True, editable=False)  # what is not secret: header, username

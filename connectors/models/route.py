@@ -28,7 +28,12 @@ class Route(Named):
     endpoint = models.ForeignKey(Endpoint, models.PROTECT, related_name="routes")
     patterns = models.CharField(max_length=20, choices=Patterns.choices, default=Patterns.ASYNC)
     schema = ExactJSONField(
-        "JSON Schema", null=True, blank=True, help_text="2020-12, for what arrives. Empty: any JSON."
+        "JSON Schema", null=True, blank=True, help_text="2020-12, for what arrives. Empty: anything."
+    )
+    force_list = ExactJSONField(
+        null=True,
+        blank=True,
+        help_text='Elements of XML and form fields that are lists even where there is one: ["line", "note"]',
     )
     mapping = models.ForeignKey(
         Mapping,
@@ -97,6 +102,8 @@ class Route(Named):
                 errors[field] = problem
         if self.search_keys is not None and (problem := _search_keys_problem(self.search_keys)):
             errors["search_keys"] = problem
+        if self.force_list is not None and not _is_list_of_names(self.force_list):
+            errors["force_list"] = "It is a list of names."
         if self.schema is not None:
             try:
                 schemas.compile_schema(self.schema)
@@ -116,6 +123,10 @@ def _reader_problem(text: str) -> str | None:
     except (PathError, InvalidExpression) as error:
         return str(error)
     return None
+
+
+def _is_list_of_names(names: Any) -> bool:
+    return isinstance(names, list) and bool(names) and all(isinstance(name, str) and name for name in names)
 
 
 def _search_keys_problem(keys: Any) -> str | None:

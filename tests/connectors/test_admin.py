@@ -396,6 +396,7 @@ def endpoint_form(application: Application, **fields: Any) -> dict[str, Any]:
         "application": application.pk,
         "url": "https://erp.example.com/orders",
         "method": "POST",
+        "format": "json",
         "timeout_seconds": 10,
         "auth_scheme": "none",
         **fields,

@@ -30,6 +30,7 @@ applications:
       - slug: erp-orders
         url: http://127.0.0.1:9000/orders
         method: PUT
+        format: xml
         auth: {scheme: bearer, token: "${ERP_TOKEN}"}
         headers: {X-Tenant: main}
         timeout_seconds: 2.5
@@ -52,6 +53,7 @@ routes:
     endpoint: erp-orders
     patterns: [sync, async]
     schema: {type: object, properties: {n: {multipleOf: 0.010}}}
+    force_list: [line]
     mapping: order
     reply_mapping: reply
     reply: body
@@ -93,6 +95,7 @@ def test_everything_of_the_file_is_created() -> None:
     route = Route.objects.get(slug="orders")
     assert (route.source.slug, route.endpoint.slug, route.patterns) == ("shop", "erp-orders", "sync,async")
     assert (route.max_attempts, route.first_delay_seconds, route.on_deadline) == (3, 0.5, "accept")
+    assert (route.endpoint.format, route.force_list) == ("xml", ["line"])
     assert route.endpoint.read_auth() == {"token": "the-erp-token"}
     assert key_matches("the-shop-secret", Credential.objects.get(name="main").secret_hash)
     assert LookupTable.objects.get().entries["Norway"] == "NO"
@@ -457,6 +460,10 @@ FAULTS = [
     ("scheme: api_key", "scheme: magic", "applications[0].credentials[0].scheme: "),
     ("${SHOP_KEY}", "${NOT_SET}", "applications[0].credentials[0].secret: "),
     ("http://127.0.0.1:9000/orders", "ftp://x", "applications[1].endpoints[0].url: "),
+    ("format: xml", "format: yaml", "applications[1].endpoints[0].format: "),
+    ("force_list: [line]", "force_list: line", "routes[0].force_list: "),
+    ("force_list: [line]", "force_list: [7]", "routes[0].force_list: "),
+    ("force_list: [line]", "force_list: []", "routes[0].force_list: "),
     ("timeout_seconds: 2.5", "timeout_seconds: soon", "applications[1].endpoints[0].timeout_seconds: "),
     ("timeout_seconds: 2.5", "timeout_seconds: 999", "applications[1].endpoints[0].timeout_seconds: "),
     ("timeout_seconds", "timout_seconds", "did you mean timeout_seconds?"),

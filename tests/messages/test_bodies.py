@@ -118,7 +118,10 @@ def test_json_under_any_of_its_names_is_read(kind: str) -> None:
     "kind",
     [
         "text/plain",
-        "application/xml",
+        "application/xhtml",
+        "text/html",
+        "image/svg",
+        "application/octet-stream",
         "multipart/form-data",
         "json",
         "application/json, text/html",
@@ -130,6 +133,31 @@ def test_other_media_types_are_refused_unread(kind: str) -> None:
     http._stream = Untouched()  # type: ignore[attr-defined]
 
     assert refusal(http) == ("unsupported-media-type", 415)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/xml",
+        "text/xml; charset=iso-8859-1",
+        "application/soap+xml; action=x",
+        "application/x-www-form-urlencoded",
+        "text/csv; header=absent; charset=windows-1252",
+        "text/tab-separated-values",
+    ],
+)
+def test_other_formats_are_read(kind: str) -> None:
+    assert read_body(request(b"a", kind=kind), limit=1000) == b"a"
+
+
+@pytest.mark.parametrize("kind", ["application/xml", "application/x-www-form-urlencoded", "text/csv"])
+@pytest.mark.parametrize("charset", ["klingon", "utf-7", "unicode_escape", "hex"])
+def test_charset_that_nobody_reads_is_refused(kind: str, charset: str) -> None:
+    assert refusal(request(kind=f"{kind}; charset={charset}")) == ("unsupported-media-type", 415)
+
+
+def test_content_type_that_could_not_be_kept_whole_is_refused() -> None:
+    assert refusal(request(kind=f"application/json; {'x' * 255}")) == ("malformed-header", 400)
 
 
 @pytest.mark.parametrize("charset", ["iso-8859-1", "utf-16", "unknown"])

@@ -15,6 +15,8 @@ from tests.factories import EndpointFactory, MappingVersionFactory, RouteFactory
 pytestmark = pytest.mark.django_db
 ID = UUID("0198f2c0-0000-7000-8000-000000000001")
 JSON = {"Content-Type": "application/json"}
+XML_ORDER = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Order no="7"><Line><Price>19.90</Price></Line><Line><Price>0.10</Price></Line></Order>"""
 
 
 def work(body: bytes = b'{"id":4711}', **details: Any) -> Work:
@@ -67,6 +69,96 @@ def test_mapped_message_keeps_its_digits_and_names_its_version(destination: Dest
     assert outcome.sent.body == expected
     assert route.mapping is not None
     assert outcome.mapping_version_id == route.mapping.version_id
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "body"),
+    [
+        ("json", "application/json", b'{"Order":{"@no":"7","Line":[{"Price":19.90},{"Price":0.10}]}}'),
+        (
+            "xml",
+            "application/xml; charset=utf-8",
+            XML_ORDER,
+        ),
+    ],
+)
+def test_xml_is_mapped_and_sent_as_the_endpoint_says(
+    destination: Destination, name: str, content_type: str, body: bytes
+) -> None:
+    rows = (
+        {"target": "Order.@no", "source": "order.@id"},
+        {"target": "Order.Line[].Price", "source": "order.line[].price", "type": "decimal"},
+    )
+    route = plan(destination.url("/orders"), definition=fields(*rows), format=name)
+    document = b"<order id='7'><line><price>19.90</price></line><line><price> 0.10\n</price></line></order>"
+
+    outcome = delivery.attempt(work(document, content_type="text/xml"), route)
+
+    assert outcome.kind == OutcomeKind.SUCCEEDED
+    assert (destination.requests[0].header("Content-Type"), destination.requests[0].body) == (content_type, body)
+
+
+def test_form_is_mapped_and_sent_as_a_form(destination: Destination) -> None:
+    rows = ({"target": "no", "source": "id", "type": "integer"}, {"target": "tags", "source": "tag"})
+    route = plan(destination.url("/orders"), definition=fields(*rows), format="form")
+
+    delivery.attempt(work(b"id=+7+&tag=a%26&tag=b", content_type="application/x-www-form-urlencoded"), route)
+
+    assert destination.requests[0].header("Content-Type") == "application/x-www-form-urlencoded"
+    assert destination.requests[0].body == b"no=7&tags=a%26&tags=b"
+
+
+def test_csv_without_a_mapping_goes_on_as_it_came(destination: Destination) -> None:
+    body = b"a;b\r\n1;\xe9\r\n"
+    kind = "text/csv; charset=iso-8859-1"
+
+    delivery.attempt(work(body, content_type=kind), plan(destination.url("/orders"), format="xml"))
+
+    assert (destination.requests[0].header("Content-Type"), destination.requests[0].body) == (kind, body)
+
+
+@pytest.mark.parametrize(
+    ("name", "target"), [("xml", "two words"), ("xml", "soap:Body"), ("form", "a.b")], ids=["name", "prefix", "nested"]
+)
+def test_what_the_format_cannot_say_is_a_mapping_failure(destination: Destination, name: str, target: str) -> None:
+    route = plan(destination.url("/"), definition=fields({"target": target, "source": "id"}), format=name)
+
+    outcome = delivery.attempt(work(), route)
+
+    assert (outcome.kind, destination.requests) == (OutcomeKind.MAPPING_FAILED, [])
+
+
+def test_message_that_cannot_be_read_any_more_is_a_mapping_failure(destination: Destination) -> None:
+    route = plan(destination.url("/"), definition=fields({"target": "a", "source": "b"}))
+
+    outcomes = [delivery.attempt(work(b"<a>", content_type=kind), route) for kind in ("text/xml", "text/plain")]
+
+    assert [outcome.kind for outcome in outcomes] == [OutcomeKind.MAPPING_FAILED] * 2
+    assert destination.requests == []
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "path"),
+    [
+        ("text/xml", b"<reply><no>INV-7</no></reply>", "body.reply.no"),
+        ("application/xml; charset=utf-16", "<reply no='INV-7'/>".encode("utf-16"), "body.reply.@no"),
+        ("application/x-www-form-urlencoded", b"no=INV-7&ok=1", "body.no"),
+        ("text/csv", b"no,ok\nINV-7,1\n", "body[0].no"),
+        ("text/plain", b"INV-7", "body"),
+        ("text/xml", b"INV-7", "body"),  # it is not what it says: the text that it is
+        ("text/plain; charset=utf-16", "INV-7".encode("utf-16"), "body"),
+    ],
+)
+def test_replies_in_other_formats_are_mapped(
+    destination: Destination, content_type: str, body: bytes, path: str
+) -> None:
+    destination.answers("/", Answer(200, body, {"Content-Type": content_type}))
+    route = plan(destination.url("/"), reply_definition=fields({"target": "invoice", "source": path}))
+
+    outcome = delivery.attempt(work(), route)
+
+    assert outcome.reply is not None
+    assert (outcome.reply.content_type, outcome.reply.body) == ("application/json", b'{"invoice":"INV-7"}')
 
 
 def test_mapping_that_fails_sends_nothing_and_names_every_row(destination: Destination) -> None:

@@ -48,6 +48,35 @@ def test_lane_of_a_message(ordering: dict[str, str], body: bytes, key: str) -> N
     assert Lane.objects.get().key == key
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body", "path"),
+    [
+        ("text/xml", b"<order><customer id='C-7'/></order>", "order.customer.@id"),
+        ("application/xml", b"<order><line><no>C-7</no></line></order>", "order.line[0].no"),  # one, and always a list
+        ("application/x-www-form-urlencoded", b"customer+id=C%2D7", "`customer id`"),
+        ("text/csv", b"id;name\nC-7;Ann\n", "[0].id"),
+        ("text/csv; header=absent; delimiter=|", b"C-7|Ann", "[0][0]"),
+    ],
+)
+def test_other_formats_are_read_by_the_same_paths(content_type: str, body: bytes, path: str) -> None:
+    plan = configure_route(ordering_key=path, idempotency_key=path, search_keys={"id": path}, force_list=["line"])
+
+    message = intake.accept(plan, Incoming("async", body, content_type, {}, None)).message
+
+    message.refresh_from_db()
+    assert (Lane.objects.get().key, message.idempotency_key, SearchKey.objects.get().value) == ("C-7", "C-7", "C-7")
+    assert (bytes(message.body), message.content_type) == (body, content_type)
+
+
+def test_other_formats_are_checked_against_the_schema() -> None:
+    plan = configure_route(schema={"properties": {"a": {"properties": {"b": {"maxLength": 1}}}}})
+
+    with pytest.raises(Refused) as caught:
+        intake.accept(plan, Incoming("async", b"<a><b>xx</b></a>", "text/xml", {}, None))
+
+    assert (caught.value.slug, [error["path"] for error in caught.value.errors or []]) == ("invalid-payload", ["a.b"])
+
+
 def test_messages_without_order_have_lanes_of_their_own() -> None:
     plan = configure_route(ordering="none")
 
