@@ -27,6 +27,7 @@ __all__ = [
     "media_type",
     "parse",
     "read",
+    "readable",
     "reply_input",
     "reply_value",
     "write",
@@ -77,6 +78,23 @@ def write(value: Any, name: str) -> tuple[bytes, str]:
     """A value as json, form or xml, and its Content-Type. Raises UnwritableValue."""
     writer, content_type = _WRITERS[name]
     return writer(value), content_type
+
+
+def readable(body: bytes, content_type: str) -> str:
+    """A body for people: JSON, forms and XML indented, CSV as it came, anything else as if it were JSON.
+
+    Raises MalformedBody, UnknownFormat and UnwritableValue.
+    """
+    kind = media_type(content_type)
+    if kind.is_xml:
+        check_readable(content_type)
+        return xml.indented(body, kind.charset)
+    if kind.is_csv:
+        check_readable(content_type)
+        return csv.text_of(body, kind.charset)
+    if kind.is_form:
+        return dump_pretty(read(body, content_type))
+    return dump_pretty(parse(body))
 
 
 def reply_input(body: bytes, content_type: str, *, force_list: Collection[str] = ()) -> Any:

@@ -36,7 +36,7 @@ csv.field_size_limit(2**31 - 1)
 def parse(body: bytes, charset: str = "", parameters: Mapping[str, str] | None = None) -> list[Any]:
     """The rows. Raises MalformedBody, and UnknownFormat for parameters that mean nothing here."""
     has_header, delimiter = check_parameters(parameters or {})
-    text = decoded(body, "utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else charset or "utf-8")
+    text = text_of(body, charset)
     if not text.strip():
         raise MalformedBody("The body is empty; CSV was expected.")
     delimiter = delimiter or _detected(text)
@@ -51,6 +51,11 @@ def parse(body: bytes, charset: str = "", parameters: Mapping[str, str] | None =
         return _with_names(rows)
     except csv.Error as error:
         raise MalformedBody(f"The body is not CSV: {error} (line {rows.line_num}).") from None
+
+
+def text_of(body: bytes, charset: str = "") -> str:
+    """The text of a body, UTF-8 where nothing else is said or marked. Raises MalformedBody."""
+    return decoded(body, "utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else charset or "utf-8")
 
 
 def check_parameters(parameters: Mapping[str, str]) -> tuple[bool, str]:

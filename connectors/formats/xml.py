@@ -47,6 +47,9 @@ _MARKS = (
     (b"<\0", "utf-16-le"),  # no mark, but nothing else begins like this
     (b"\0<", "utf-16-be"),
 )
+_PIECE = re.compile(
+    r"""<!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?.*?\?>|<(?:[^"'>]++|"[^"]*+"|'[^']*+')++>|[^<]++""", re.DOTALL
+)
 _NAME_START = "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d\u2070-\u218f\u2c00-\u2fef\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufffd\U00010000-\U000effff"  # noqa: E501
 _NC_NAME = rf"[{_NAME_START}][{_NAME_START}\-.0-9\u00b7\u0300-\u036f\u203f\u2040]*+"
 _NAME = re.compile(rf"(?:({_NC_NAME}):)?({_NC_NAME})\Z")
@@ -86,6 +89,29 @@ def dump_document(value: Any) -> bytes:
     parts = ['<?xml version="1.0" encoding="UTF-8"?>\n']
     _write(parts, name, content, frozenset({"xml"}), 1)
     return "".join(parts).encode()
+
+
+def indented(body: bytes, charset: str = "") -> str:
+    """A document for people: each element on a line of its own where no text stands beside it. Raises MalformedBody."""
+    parse(body, charset)  # what is well-formed has pieces that end
+    source = _source(body, charset)
+    text = source if isinstance(source, str) else source.decode()
+    lines: list[str] = []
+    depth = 0
+    before = ""
+    for piece in _PIECE.findall(text):
+        if _is_space(piece) and not before.startswith("<!["):
+            continue
+        is_end = piece.startswith("</")
+        depth -= is_end
+        in_line = not _is_tag(piece) or (before and not _is_tag(before)) or (is_end and _opens(before))
+        if in_line and lines:
+            lines[-1] += piece
+        else:
+            lines.append(f"{'  ' * depth}{piece}")
+        depth += _opens(piece)
+        before = piece
+    return "\n".join(lines)
 
 
 class _Reader:
@@ -148,6 +174,14 @@ class _Reader:
 
 def _is_space(text: str) -> bool:
     return not text.strip(" \t\r\n")
+
+
+def _is_tag(piece: str) -> bool:
+    return piece.startswith("<") and not piece.startswith("<![")
+
+
+def _opens(piece: str) -> bool:
+    return _is_tag(piece) and not piece.startswith(("</", "<!", "<?")) and not piece.endswith("/>")
 
 
 def _source(body: bytes, charset: str) -> bytes | str:

@@ -43,7 +43,7 @@ def label(text: str, colour: str) -> SafeString:
 
 
 def payload(body: bytes | memoryview | None, content_type: str = "") -> SafeString:
-    """A body for people: JSON indented with its own digits, keys in their order; escaped, and cut where it is long."""
+    """A body for people: JSON and XML indented, digits and order as they came; escaped, and cut where it is long."""
     if not body:
         return format_html('<span class="platform-muted">{}</span>', "empty")
     text, note = _read_long(bytes(body)) if len(body) > INDENTED_BYTES else _read(bytes(body), content_type)
@@ -54,8 +54,8 @@ def payload(body: bytes | memoryview | None, content_type: str = "") -> SafeStri
 def _read(body: bytes, content_type: str) -> tuple[str, str]:
     """The text that is shown, and what has to be said about it."""
     try:
-        text, note = formats.dump_pretty(formats.parse(body)), ""
-    except (formats.MalformedBody, formats.UnwritableValue):
+        text, note = formats.readable(body, content_type), ""
+    except (formats.MalformedBody, formats.UnknownFormat, formats.UnwritableValue):
         value, encoding = formats.reply_value(body, content_type)
         text, note = str(value), f"{len(body):,} bytes that are no text, in base64." if encoding else ""
     cut = f"The first {SHOWN_CHARACTERS:,} of {len(text):,} characters." if len(text) > SHOWN_CHARACTERS else ""
@@ -82,6 +82,12 @@ def headers(pairs: Any) -> SafeString:
         '<table class="platform-headers">{}</table>',
         format_html_join("", "<tr><th>{}</th><td>{}</td></tr>", ((name, value) for name, value in rows)),
     )
+
+
+def content_type(pairs: Any) -> str:
+    """The Content-Type among headers as they are stored, or ""."""
+    rows = pairs.items() if isinstance(pairs, dict) else pairs or ()
+    return next((str(value) for name, value in rows if name.lower() == "content-type"), "")
 
 
 def duration(span: timedelta | None) -> str:

@@ -10,7 +10,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from connectors.admin.base import HiddenFromIndex, ReadOnly
-from messages.admin.display import headers, label, may_see_payloads, moment, payload
+from messages.admin.display import content_type, headers, label, may_see_payloads, moment, payload
 from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.choices import OutcomeKind
 from messages.models import Attempt, Message, Result, SearchKey
@@ -34,9 +34,12 @@ def attempt_context(attempt: Attempt, message: Message, *, contents: bool) -> di
         return shown
     return {
         **shown,
-        "request": payload(message.body if attempt.request_body is None else attempt.request_body),
+        "request": payload(
+            message.body if attempt.request_body is None else attempt.request_body,
+            content_type(attempt.request_headers) or message.content_type,
+        ),
         "request_headers": headers(attempt.request_headers),
-        "response": payload(attempt.response_body),
+        "response": payload(attempt.response_body, content_type(attempt.response_headers)),
         "response_headers": headers(attempt.response_headers),
     }
 

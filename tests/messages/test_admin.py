@@ -409,6 +409,10 @@ def test_silent_worker_is_told_from_one_that_is_well(admin: Client) -> None:
         ('{"name":"Zoë 李"}'.encode(), "", "Zoë 李"),
         (b"{nope", "application/json", "{nope"),  # what is no JSON is shown as it came
         (b"a < b & c", "text/plain", "a &lt; b &amp; c"),
+        (b"<a><b>x</b></a>", "text/xml", "&lt;a&gt;\n  &lt;b&gt;x&lt;/b&gt;\n&lt;/a&gt;"),
+        (b"<!DOCTYPE a><a/>", "text/xml", "&lt;!DOCTYPE a&gt;&lt;a/&gt;"),  # refused at the door, and shown as it came
+        (b"a=Zo%C3%AB+%3C", "application/x-www-form-urlencoded", "&quot;a&quot;: &quot;Zoë &lt;&quot;"),
+        ("a;b\r\nZoë;1".encode("utf-16"), "text/csv", "a;b\r\nZoë;1"),
         ("Zoë".encode("latin-1"), "text/plain; charset=iso-8859-1", "Zoë"),
         (b"\xff\xfe\x00", "application/octet-stream", "//4A"),
         (b"\xff\xfe\x00", "application/octet-stream", "3 bytes that are no text, in base64."),
@@ -417,6 +421,20 @@ def test_silent_worker_is_told_from_one_that_is_well(admin: Client) -> None:
 )
 def test_bodies_are_shown_for_people(body: Any, content_type: str, shown: str) -> None:
     assert shown in display.payload(body, content_type)
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        (None, ""),
+        ({}, ""),
+        ([["content-type", "text/xml"]], "text/xml"),
+        ({"Content-Type": "a/b"}, "a/b"),
+        ([["A", "b"]], ""),
+    ],
+)
+def test_content_type_of_stored_headers(headers: Any, found: str) -> None:
+    assert display.content_type(headers) == found
 
 
 @pytest.mark.parametrize(
