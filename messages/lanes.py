@@ -143,8 +143,8 @@ def renew(claims: Sequence[Claim], *, lease_seconds: float) -> set[int]:
     """Prolongs the leases that are still the claimers'; returns their lanes and moves their deadlines."""
     before = time.monotonic()
     with write():
-        tokens = {lane.pk: lane.token for lane in locked(one.lane_id for one in claims)}
-        mine = [one for one in claims if tokens.get(one.lane_id) == one.token]
+        rows = {lane.pk: lane for lane in locked(one.lane_id for one in claims)}
+        mine = [one for one in claims if _holds(one, rows.get(one.lane_id))]
         Lane.objects.filter(pk__in=[one.lane_id for one in mine]).update(
             lease_until=clock() + timedelta(seconds=lease_seconds)
         )
@@ -157,7 +157,7 @@ def release(claims: Sequence[Claim]) -> None:
     """Gives lanes back unworked, past heads that have been cancelled; they are due at once if they have work."""
     with write():
         rows = {lane.pk: lane for lane in locked(one.lane_id for one in claims)}
-        mine = [rows[one.lane_id] for one in claims if one.lane_id in rows and rows[one.lane_id].token == one.token]
+        mine = [rows[one.lane_id] for one in claims if _holds(one, rows.get(one.lane_id))]
         idle = [lane.pk for lane in mine if not lane.depth]
         Lane.objects.filter(pk__in=idle).update(due_at=None, **FREE)
         for lane in mine:
@@ -179,6 +179,11 @@ def move_on(lane: Lane) -> None:
     )
 
 
+def _holds(claim: Claim, lane: Lane | None) -> bool:
+    """Whether a locked lane is still the claimer's. Its token stays when it gives the lane back; the lease does not."""
+    return lane is not None and lane.token == claim.token and lane.lease_until is not None
+
+
 FREE: dict[str, Any] = {"lease_until": None, "owner": "", "strikes": 0}
 
 
@@ -195,7 +200,7 @@ def finish(finished: Sequence[Finished], *, now: datetime) -> None:
             lane = rows[entry.claim.lane_id]
             entry.kept, entry.verdict = False, None  # what a transaction that was rolled back said is void
             entry.changes = lane.changes
-            entry.fenced = lane.token != entry.claim.token or lane.lease_until is None
+            entry.fenced = not _holds(entry.claim, lane)
             if entry.fenced:
                 continue
             if lane.head_position == entry.work.position:

@@ -103,6 +103,26 @@ def test_released_lane_is_not_released_again(plan: RoutePlan) -> None:
     assert lane().lease_until > timezone.now()
 
 
+def test_lane_that_backs_off_is_not_hurried_by_who_had_it(plan: RoutePlan) -> None:
+    push(plan)
+    (taken,) = claim(plan)
+    finish(plan, taken, OutcomeKind.FAILED)
+    state = Lane.objects.values().get()
+
+    lanes.release([taken])
+
+    assert Lane.objects.values().get() == state
+
+
+def test_lane_that_was_given_back_is_not_renewed(plan: RoutePlan) -> None:
+    push(plan)
+    taken = claim(plan)
+    lanes.release(taken)
+
+    assert lanes.renew(taken, lease_seconds=LEASE) == set()
+    assert lane().lease_until is None
+
+
 def test_outcome_for_a_released_lane_is_not_recorded(plan: RoutePlan) -> None:
     push(plan)
     (taken,) = claim(plan)
