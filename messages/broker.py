@@ -6,6 +6,7 @@ For `LaneBroker` the due lanes are the tasks. There is no wake-up row that could
 from time import monotonic, sleep
 from typing import Any
 
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.brokers.redis_broker import Redis
@@ -19,6 +20,7 @@ from messages.database import clock
 from messages.models import Lane
 
 BEAT_SECONDS = 3.0  # the supervisor takes a role that is silent for thirty for one that hangs
+AWAY_SECONDS = 0.5  # between two looks while the database is away
 SETTLE_SECONDS = 0.02  # a woken worker's time to claim, before the same lanes are seen due again
 
 Tasks = list[tuple[Any, str]]
@@ -65,8 +67,14 @@ class DueLanes(ORM):
     """Gives out a pump whenever a lane is due, and looks ten times a second: one cheap read each."""
 
     def dequeue(self) -> Tasks:
-        self.get_connection()  # drops a connection that broke
-        if Lane.objects.due(clock()).exists():
+        try:
+            due = Lane.objects.due(clock()).exists()
+        except (OperationalError, InterfaceError):
+            # a connection that broke stays broken; q2 would ask each time whether it is well, and then wait 10 s
+            connection.close()
+            sleep(AWAY_SECONDS)
+            return []
+        if due:
             sleep(SETTLE_SECONDS)
             return [package("messages.pump.pump")]
         sleep(Conf.POLL)

@@ -1,8 +1,10 @@
 import pytest
+from django.db import OperationalError
 from django_q.conf import Conf
 from django_q.signing import SignedPackage
 
 from connectors.catalogue import RoutePlan
+from messages import broker as broker_module
 from messages.broker import DatabaseTaskBroker, LaneBroker
 from tests.messages.conftest import claim, push
 
@@ -10,6 +12,7 @@ from tests.messages.conftest import claim, push
 @pytest.fixture(autouse=True)
 def without_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Conf, "POLL", 0)
+    monkeypatch.setattr(broker_module, "AWAY_SECONDS", 0)
 
 
 def functions(broker: LaneBroker | DatabaseTaskBroker) -> list[str]:
@@ -44,3 +47,23 @@ def test_idle_look_is_one_query(plan: RoutePlan, django_assert_num_queries: pyte
 @pytest.mark.parametrize("broker", [LaneBroker, DatabaseTaskBroker])
 def test_idle_cluster_shows_that_it_is_alive(db: None, broker: type[LaneBroker]) -> None:
     assert functions(broker("any")) == ["messages.tasks.show_life"]
+
+
+def test_connection_that_broke_is_dropped_and_the_next_look_opens_another(
+    plan: RoutePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = LaneBroker("lanes")
+    functions(broker)
+    push(plan)
+    closed: list[bool] = []
+    with monkeypatch.context() as broken:
+        broken.setattr(broker_module, "clock", away)
+        broken.setattr(broker_module.connection, "close", lambda: closed.append(True))
+        assert functions(broker) == []
+
+    assert closed == [True]
+    assert functions(broker) == ["messages.pump.pump"]
+
+
+def away() -> None:
+    raise OperationalError("the connection broke")

@@ -1,0 +1,89 @@
+"""Recovery without a person: the database goes away and comes back, an idle platform leaves it in peace."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import requests
+
+from tests.destination import Destination
+from tests.faults.postgresql import Cluster
+from tests.flows.conftest import Platform, configuration
+
+pytestmark = [pytest.mark.processes, pytest.mark.postgresql]
+IDLE_SECONDS = 6.0
+QUERIES_PER_SECOND = 10  # of each qcluster, of which there are two
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    own = Cluster()
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def running(cluster: Cluster, tmp_path: Path) -> Iterator[tuple[Platform, Destination]]:
+    with Destination() as destination:
+        platform = Platform(tmp_path, cluster.url, allowed=f"127.0.0.1/32:{destination.port}")
+        try:
+            platform.start(configuration(destination))
+            yield platform, destination
+        finally:
+            platform.stop()
+
+
+def deliver(platform: Platform, destination: Destination, *, seconds: float) -> None:
+    """One message comes through."""
+    before = len(destination.received("/plain"))
+    end = time.monotonic() + seconds
+    while platform.push("/webhooks/plain", {"lane": "A"}).status_code != 202:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    destination.wait_for(before + 1, timeout=end - time.monotonic(), path="/plain")
+
+
+def test_platform_survives_a_restart_of_its_database(cluster: Cluster, running: tuple[Platform, Destination]) -> None:
+    platform, destination = running
+    deliver(platform, destination, seconds=20)
+    processes = [process.pid for process in platform.processes]
+
+    cluster.kill()
+    away = platform.push("/webhooks/plain", {"lane": "A"})
+    ready = requests.get(f"{platform.base}/health/ready", timeout=20)
+    alive = requests.get(f"{platform.base}/health/live", timeout=20)
+    cluster.start()
+
+    assert (away.status_code, away.headers["Content-Type"]) == (503, "application/problem+json")
+    assert int(away.headers["Retry-After"]) > 0
+    assert (ready.status_code, alive.status_code) == (503, 200)
+    deliver(platform, destination, seconds=30)
+    assert requests.get(f"{platform.base}/health/ready", timeout=20).status_code == 200
+    assert [process.pid for process in platform.processes if process.poll() is None] == processes
+
+
+def test_idle_platform_asks_little_and_writes_nothing_but_its_heartbeat(
+    cluster: Cluster, running: tuple[Platform, Destination]
+) -> None:
+    """One statement is one transaction here: nothing else counts them without an extension."""
+    deliver(*running, seconds=20)
+    time.sleep(4)  # pumps that linger end, statistics arrive
+    with psycopg.connect(cluster.url, autocommit=True) as connection:
+        before = counters(connection)
+        time.sleep(IDLE_SECONDS)
+        after = counters(connection)
+
+    queries, writes = (late - early for late, early in zip(after, before, strict=True))
+    assert 0 < queries <= 2 * QUERIES_PER_SECOND * (IDLE_SECONDS + 1)
+    assert writes <= 10
+
+
+def counters(connection: psycopg.Connection) -> tuple[int, int]:
+    row = connection.execute(
+        "SELECT xact_commit + xact_rollback, tup_inserted + tup_updated + tup_deleted FROM pg_stat_database "
+        "WHERE datname = current_database()"
+    ).fetchone()
+    assert row is not None
+    return row
