@@ -32,6 +32,7 @@ from messages.outcomes import Outcome, Policy
 from messages.recording import record
 
 SUSPECT_STRIKES = 2  # claims without progress after which a lane runs alone
+SUSPECT_PATIENCE = timedelta(seconds=5)  # how long it waits for a worker that has nothing else to do
 MAX_STRIKES = 5  # … and after which its head is taken for what kills the workers
 MOVING_ON = Policy(RetryPolicy(1, 0, 1, 0), OnFailure.SKIP)
 
@@ -91,20 +92,31 @@ def any_due() -> bool:
     return Lane.objects.due(clock()).exists()
 
 
+def suspect_waits() -> bool:
+    """Whether a lane that has to run alone waits in vain, since every worker has something else in hand."""
+    return Lane.objects.due(clock()).filter(**_overdue_suspect()).exists()
+
+
+def _overdue_suspect() -> dict[str, Any]:
+    return {"strikes__gte": SUSPECT_STRIKES, "due_at__lte": clock() - SUSPECT_PATIENCE}
+
+
 def claim(count: int, *, lease_seconds: float, owner: str, policies: Mapping[int, Policy], alone: bool) -> list[Claim]:
     """Takes up to `count` due lanes. `alone` says that the caller holds none: only then it may get a suspect one.
 
-    Ask `any_due` first.
+    A suspect one that has been waiting too long comes first then. Ask `any_due` first.
     """
     before = time.monotonic()
     with write():
         due = Lane.objects.due(clock()).select_for_update(skip_locked=True, of=("self",)).order_by("due_at")
-        lanes = list(due.filter(strikes__lt=SUSPECT_STRIKES)[:count])
+        lanes = list(due.filter(**_overdue_suspect())[:1]) if alone else []
+        if not lanes:
+            lanes = list(due.filter(strikes__lt=SUSPECT_STRIKES)[:count])
         if not lanes and alone:
             lanes = list(due[:1])
-            if lanes and lanes[0].strikes >= MAX_STRIKES:
-                _declare_crashed(lanes[0], policies)
-                return []
+        if lanes and lanes[0].strikes >= MAX_STRIKES:
+            _declare_crashed(lanes[0], policies)
+            return []
         if not lanes:
             return []
         Lane.objects.filter(pk__in=[lane.pk for lane in lanes]).update(

@@ -91,6 +91,8 @@ class Pump:
         self._unrecorded: list[Finished] = []
         self._next_renew = time.monotonic() + lease_seconds / 3
         self._stopping = False
+        self._clearing = False
+        """Nothing more is claimed until the hands are empty: a lane waits that has to run alone."""
         self.done = 0
 
     def run(self, *, budget_seconds: float, linger_seconds: float) -> int:
@@ -104,8 +106,10 @@ class Pump:
                     next_beat = now + BEAT_SECONDS
                     beat("worker")
                     self._stopping = self._stopping or stop_wanted()
-                may_claim = not self._stopping and now >= next_look and len(self._hands) < self._max_lanes
-                if may_claim and not self._guarded(self._claim):
+                    self._clearing = bool(self._hands and self._guarded(lanes.suspect_waits))
+                self._clearing = self._clearing and bool(self._hands)
+                may_claim = not self._stopping and not self._clearing and len(self._hands) < self._max_lanes
+                if may_claim and now >= next_look and not self._guarded(self._claim):
                     next_look = now + LOOK_SECONDS
                 if self._hands:
                     idle_since = now
@@ -238,7 +242,7 @@ class Pump:
             lanes.release([hand.claim])
             return
         spent = hand.sent + 1 >= QUANTUM_MESSAGES or time.monotonic() - hand.since >= QUANTUM_SECONDS
-        let_go = spent or self._stopping or not self._claims
+        let_go = spent or self._stopping or self._clearing or not self._claims
         self._unrecorded.append(Finished(hand.claim, entry.work, entry.outcome, policy_of(hand.plan), let_go=let_go))
         self._hands.setdefault(hand.claim.lane_id, hand)
 
