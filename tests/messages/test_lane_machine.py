@@ -34,7 +34,7 @@ from tests.messages.conftest import configure_route, outcome, push
 from tests.messages.lane_model import LEASE, LaneModel, MessageModel, RouteModel
 
 STORIES = settings(
-    max_examples=24, stateful_step_count=50, derandomize=True, database=None, deadline=None,
+    max_examples=20, stateful_step_count=50, derandomize=True, database=None, deadline=None,
     suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
 )  # fmt: skip
 RETRY = {"max_attempts": 3, "first_delay_seconds": 600, "factor": 3}
@@ -177,6 +177,21 @@ class Lanes(RuleBasedStateMachine):
             self.finish([(name, 0, outcome_kind, False)], heard=True)
             self.every_row_is_as_it_must_be()
 
+    @step(3, name=WORKABLE, kind=KINDS, paused=st.booleans())
+    def change_what_is_in_hand(self, name: Name, kind: OutcomeKind, paused: bool) -> None:
+        """A person pauses the lane while its head is being sent, and resumes it; or the head's caller gives up."""
+        if not self.lanes[name].owner:
+            self.claim(3, alone=True)
+        self.read_ahead((name, 0), 1)
+        if paused:
+            self.pause(name)
+        else:
+            self.time_is_up((name, 0), retention=False)
+        self.finish([(name, 0, kind, True)], heard=True)
+        self.every_row_is_as_it_must_be()
+        if paused:
+            self.resume(name)
+
     @step(2, count=st.integers(1, 3), alone=st.booleans())
     def claim(self, count: int, alone: bool) -> None:
         owner, now = self.new_owner(), clock_reading()
@@ -282,7 +297,7 @@ class Lanes(RuleBasedStateMachine):
             self.lanes[name].accept(accepted.message.pk, sync=False)
             self.pks[name] = accepted.message.lane_id
 
-    @step(3, name=LANES)
+    @step(4, name=LANES)
     def accept_sync(self, name: Name) -> None:
         lane, owner = self.lanes[name], self.new_owner()
         plan = self.plans.routes[name[0]]
