@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from connectors import formats
 
@@ -37,6 +37,7 @@ _MOMENT = re.compile(
     r"(?P<time>(?:[01][0-9]|2[0-3]):[0-9]{2})(?P<second>:[0-9]{2})?(?P<fraction>[.,][0-9]+)?"  # newer Pythons take 24
     r" ?(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-5][0-9])?)?\Z"  # and all of them take +01:75
 )
+_ONE = Decimal(1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRUE = frozenset({"true", "yes", "1"})
 _FALSE = frozenset({"false", "no", "0"})
@@ -77,7 +78,7 @@ def to_number(value: Any) -> int | Decimal | float:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, Decimal):
-        return _in_range(value)
+        return value if _is_long_integer(value) else _in_range(value)
     if isinstance(value, float):
         _in_range(Decimal(value))
         return value
@@ -92,9 +93,9 @@ def to_decimal(value: Any) -> Decimal:
     return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
 
 
-def to_integer(value: Any) -> int:
+def to_integer(value: Any) -> int | Decimal:
     number = to_number(value)
-    if isinstance(number, int):
+    if isinstance(number, int) or _is_long_integer(number):
         return number
     exact = number if isinstance(number, Decimal) else Decimal(number)
     if exact != exact.to_integral_value():
@@ -133,7 +134,7 @@ def to_date(value: Any) -> str:
 def to_datetime(value: Any) -> str:
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         try:
-            moment = _EPOCH + timedelta(seconds=to_integer(value))
+            moment = _EPOCH + timedelta(seconds=float(to_integer(value)))
         except OverflowError:
             raise ConversionFailed(
                 f"{shown(value)} is not a time in seconds since 1970 (are these milliseconds?)."
@@ -170,6 +171,16 @@ def to_json(value: Any) -> Any:
         return formats.parse(value.encode())
     except (formats.MalformedBody, UnicodeEncodeError) as error:
         raise ConversionFailed(f"The text does not hold JSON: {error}") from None
+
+
+def _is_long_integer(number: int | Decimal | float) -> TypeGuard[Decimal]:
+    """Whether it was read from digits that make no int; written, it is those digits again."""
+    return (
+        isinstance(number, Decimal)
+        and number.is_finite()
+        and number.adjusted() >= MAX_DIGITS
+        and number.same_quantum(_ONE)
+    )
 
 
 def _in_range(number: Decimal) -> Decimal:

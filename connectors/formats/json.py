@@ -11,6 +11,12 @@ import msgspec
 
 from connectors.formats.faults import CONTAINERS, MalformedBody, UnwritableValue, count_keys, too_deep
 
+MAX_INT_DIGITS = 4300
+"""Longer integers are Decimals: Python makes no int of more digits, whose time would grow with their square."""
+
+MAX_COMMAS = 1_500_000
+"""Commas outside texts: as many values as are read in half a second."""
+
 _POSITION = re.compile(r" \(byte (\d+)\)")
 
 
@@ -20,15 +26,17 @@ def parse(body: bytes) -> Any:
         raise MalformedBody("The body is empty; a JSON text was expected.")
     if body.startswith(b"\xef\xbb\xbf"):
         raise MalformedBody("The body begins with a byte order mark; JSON is sent without one.")
+    if body.count(b",") > MAX_COMMAS and _count_outside_strings(body, b",") > MAX_COMMAS:
+        raise MalformedBody(f"The body holds more than {MAX_COMMAS:,} values.")
     try:
-        value = _decoder.decode(body)
+        value = _decoded(body)
     except RecursionError:
         raise too_deep() from None
     except (UnicodeDecodeError, msgspec.DecodeError) as error:
         raise _explained(body, str(error)) from None
     keys = count_keys(value)
     # each key in the text has one colon outside strings; equal counts mean that no key was lost
-    if body.count(b":") != keys and _count_colons(body) != keys:
+    if body.count(b":") != keys and _count_outside_strings(body, b":") != keys:
         raise _duplicate(body)
     return value
 
@@ -63,6 +71,53 @@ def _number(text: str) -> Decimal:
 
 
 _decoder = msgspec.json.Decoder(float_hook=_number)
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return _decoder.decode(body)
+    except msgspec.DecodeError as error:
+        if _TOO_LONG not in str(error):
+            raise
+        marked = _with_marked_integers(body)
+    try:
+        return _marked_decoder.decode(marked)
+    except msgspec.DecodeError as error:
+        raise _explained(body, _POSITION.sub("", str(error))) from None  # its positions are those of the marked text
+
+
+def _with_marked_integers(body: bytes) -> bytes:
+    """The text with _MARK behind each integer that is too long for an int, so that it is read like a fraction.
+
+    Python reads integers in quadratic time, and refuses long ones for that; decimals are read in linear time, and are
+    as exact.
+    """
+    zeros = body.translate(_DIGITS_AS_ZEROS)
+    parts = []
+    end = quotes = 0
+    while (start := zeros.find(_LONG, end)) >= 0:
+        between = body[end:start]
+        quotes += between.replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"')
+        parts.append(between)
+        end = start + len(_ZEROS.match(zeros, start)[0])  # type: ignore[index] # they are there
+        parts.append(body[start:end])
+        before = body[max(0, start - 2) : start]
+        is_integer = before[-1:] not in (b".", b"e", b"E", b"+") and before not in (b"e-", b"E-")
+        if not quotes % 2 and is_integer and body[end : end + 1] not in (b".", b"e", b"E"):
+            parts.append(_MARK)
+    return b"".join([*parts, body[end:]])
+
+
+def _marked_number(text: str) -> Decimal:
+    return Decimal(text) if text.endswith(_MARK.decode()) else _number(text)
+
+
+_TOO_LONG = "Integer value out of range"
+_LONG = b"0" * (MAX_INT_DIGITS + 1)
+_ZEROS = re.compile(rb"0++")
+_DIGITS_AS_ZEROS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+_MARK = b"e-0000"
+_marked_decoder = msgspec.json.Decoder(float_hook=_marked_number)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -97,19 +152,18 @@ def _reads_with_surrogates(text: str) -> bool:
     return True
 
 
-def _count_colons(body: bytes) -> int:
-    """Number of colons outside strings, in a text that is JSON.
+def _count_outside_strings(body: bytes, sign: bytes) -> int:
+    """Number of colons or commas outside strings, in a text that is JSON.
 
     Without escaped backslashes and then without escaped quotes, quotes only begin and end strings, so that every second
-    piece is outside. There each colon follows a string of its own: stripped of other signs, a piece is one colon or
-    nothing. Half the cost of a regular expression, and as exact.
+    piece is outside. Stripped of other signs, joined they are what is counted; a piece may hold several commas, but one
+    colon at most. Half the cost of a regular expression, and as exact.
     """
     if b'\\"' in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return body.translate(None, _NEITHER_QUOTE_NOR_COLON).split(b'"')[::2].count(b":")
-
-
-_NEITHER_QUOTE_NOR_COLON = bytes(byte for byte in range(256) if byte not in b'":')
+    others = bytes(byte for byte in range(256) if byte not in b'"' + sign)
+    outside = body.translate(None, others).split(b'"')[::2]
+    return outside.count(sign) if sign == b":" else len(b"".join(outside))
 
 
 def _duplicate(body: bytes) -> MalformedBody:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.conversions import CONVERSIONS, ConversionFailed, shown
+from connectors.formats import parse
 from connectors.mapping import TYPES
 
 D = Decimal
@@ -180,6 +181,25 @@ def test_decimal_has_every_digit_of_an_integer_of_any_size():
 def test_number_that_is_too_long_for_a_text_is_refused():
     with pytest.raises(ConversionFailed, match="very long integer"):
         CONVERSIONS["string"](10**5000)
+
+
+@pytest.mark.parametrize("kind", ["integer", "number", "decimal", "string"])
+@pytest.mark.parametrize("digits", ["9" * 4301, "-" + "9" * 100_000])
+def test_integer_of_any_size_keeps_its_digits(kind, digits):
+    assert str(CONVERSIONS[kind](parse(digits.encode()))) == digits
+
+
+@pytest.mark.parametrize("kind", ["boolean", "date", "datetime"])
+def test_long_integer_is_neither_a_time_nor_a_truth(kind):
+    with pytest.raises(ConversionFailed):
+        CONVERSIONS[kind](parse(b"9" * 4301))
+
+
+@pytest.mark.parametrize("kind", ["integer", "number", "decimal", "string"])
+@pytest.mark.parametrize("number", [D("1e4400"), D("1" * 4400 + ".5"), D("Infinity"), D("NaN")])
+def test_number_that_is_no_integer_has_its_range(kind, number):
+    with pytest.raises(ConversionFailed):
+        CONVERSIONS[kind](number)
 
 
 decimals = st.decimals(allow_nan=False, allow_infinity=False, min_value=D("-1e300"), max_value=D("1e300"))

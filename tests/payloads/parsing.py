@@ -39,6 +39,8 @@ ACCEPTED: list[tuple[bytes, Any]] = [
     (b"18446744073709551616", 2**64),
     (b"1" + b"0" * 400, 10**400),  # no double, but exact
     (b"9" * 4300, int("9" * 4300)),  # as many digits as Python reads
+    (b"9" * 4301, Decimal("9" * 4301)),
+    (b"-" + b"9" * 100_000, Decimal("-" + "9" * 100_000)),
     (b"123.456789", Decimal("123.456789")),
     (b"1.0", Decimal("1.0")),
     (b"19.90", Decimal("19.90")),
@@ -348,8 +350,6 @@ DECIDED: list[tuple[bytes, str]] = [
     (b"1" * 400 + b".5", "out of range"),
     (b"1e-99999999999999999999", "out of range"),  # an exponent that decimal numbers cannot hold either
     (b"0e99999999999999999999", "out of range"),
-    (b"9" * 4301, "out of range"),  # one digit more than Python reads
-    (b"-" + b"9" * 100_000, "out of range"),
     # keys that occur twice: parsers disagree about which one counts
     (b'{"a":"b","a":"c"}', "The key 'a' occurs twice"),
     (b'{"a":"b","a":"b"}', "The key 'a' occurs twice"),

@@ -395,3 +395,55 @@ def test_what_json_cannot_say_is_refused(value, wrap):
 
     with pytest.raises(UnwritableValue):
         dump_pretty(wrap(value))
+
+
+NINES = b"9" * 5000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        NINES,
+        b"-" + NINES,
+        b"[" + NINES + b",1.50,-" + NINES + b',{"a":' + NINES + b"}]",
+        b'["' + NINES + b'",' + NINES + b"]",  # digits in a text are a text
+        b'["\\"' + NINES + b'",' + NINES + b"]",
+        b'{"' + NINES + b'":' + NINES + b"}",
+        b"[0." + NINES + b"," + NINES[:4301] + b"]",
+        b"[" + NINES[:4300] + b"," + NINES[:4301] + b"]",
+    ],
+    ids=lambda body: body[:12].decode(),
+)
+def test_integers_of_any_size_keep_their_digits(body):
+    assert dump(parse(body)) == body
+    assert parse(dump(parse(body))) == parse(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"0" + NINES,
+        b"-0" + NINES,
+        b"[" + NINES,
+        NINES + b"x",
+        NINES + b"e1",  # a number with an exponent is read as a double
+        NINES + b".5",
+        b"[" + NINES + b",1e400]",
+        b"[" + NINES + b",1e" + NINES + b"]",
+        b"[" + NINES + b",1e-" + NINES + b"]",
+        b'{"a":' + NINES + b',"a":1}',
+        b"[" + NINES + b",NaN]",
+    ],
+    ids=lambda body: body[:3].decode() + body[-6:].decode(),
+)
+def test_long_integers_excuse_nothing_else(body):
+    with pytest.raises(MalformedBody):
+        parse(body)
+
+
+def test_values_are_counted_outside_texts():
+    commas = b"," * 1_500_001
+
+    assert parse(b'["\\",' + commas + b'"]') == ['",' + commas.decode()]
+    with pytest.raises(MalformedBody, match="1,500,000 values"):
+        parse(b"[1" + b",1" * 1_500_001 + b"]")
