@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from connectors.formats import csv, form, xml
+from connectors.formats.collecting import paused_collector
 from connectors.formats.faults import MAX_DEPTH, MalformedBody, UnknownFormat, UnwritableValue
 from connectors.formats.json import dump, dump_pretty, parse
 from connectors.formats.media import CHARSETS, CSV, FORM, JSON, TSV, XML, MediaType, media_type
@@ -64,14 +65,15 @@ def read(body: bytes, content_type: str, *, force_list: Collection[str] = ()) ->
     """
     check_readable(content_type)
     kind = media_type(content_type)
-    if kind.is_xml:
-        return xml.parse(body, kind.charset, force_list)
-    if kind.is_form:
-        return form.parse(body, kind.charset, force_list)
-    if kind.is_csv:
-        parameters = {"delimiter": "tab", **kind.parameters} if kind.essence == TSV else kind.parameters
-        return csv.parse(body, kind.charset, parameters)
-    return parse(body)
+    with paused_collector(len(body)):
+        if kind.is_xml:
+            return xml.parse(body, kind.charset, force_list)
+        if kind.is_form:
+            return form.parse(body, kind.charset, force_list)
+        if kind.is_csv:
+            parameters = {"delimiter": "tab", **kind.parameters} if kind.essence == TSV else kind.parameters
+            return csv.parse(body, kind.charset, parameters)
+        return parse(body)
 
 
 def write(value: Any, name: str) -> tuple[bytes, str]:

@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 
+from connectors.formats.collecting import paused_collector
 from connectors.formats.faults import CONTAINERS, MalformedBody, UnwritableValue, count_keys, too_deep
 
 MAX_INT_DIGITS = 4300
 """Longer integers are Decimals: Python makes no int of more digits, whose time would grow with their square."""
 
-MAX_COMMAS = 1_500_000
-"""Commas outside texts: as many values as are read in half a second."""
+_LIMITS = (((b",",), 1_500_000, "values"), ((b"[", b"{"), 800_000, "lists and objects"))
+"""What is counted outside texts, and how much of it is read in half a second."""
 
 _POSITION = re.compile(r" \(byte (\d+)\)")
 
@@ -26,10 +27,12 @@ def parse(body: bytes) -> Any:
         raise MalformedBody("The body is empty; a JSON text was expected.")
     if body.startswith(b"\xef\xbb\xbf"):
         raise MalformedBody("The body begins with a byte order mark; JSON is sent without one.")
-    if body.count(b",") > MAX_COMMAS and _count_outside_strings(body, b",") > MAX_COMMAS:
-        raise MalformedBody(f"The body holds more than {MAX_COMMAS:,} values.")
+    for signs, limit, what in _LIMITS:
+        if sum(map(body.count, signs)) > limit and _count_outside_strings(body, b"".join(signs)) > limit:
+            raise MalformedBody(f"The body holds more than {limit:,} {what}.")
     try:
-        value = _decoded(body)
+        with paused_collector(len(body)):
+            value = _decoded(body)
     except RecursionError:
         raise too_deep() from None
     except (UnicodeDecodeError, msgspec.DecodeError) as error:
@@ -152,18 +155,16 @@ def _reads_with_surrogates(text: str) -> bool:
     return True
 
 
-def _count_outside_strings(body: bytes, sign: bytes) -> int:
-    """Number of colons or commas outside strings, in a text that is JSON.
+def _count_outside_strings(body: bytes, signs: bytes) -> int:
+    """Number of these signs outside strings, in a text that is JSON.
 
     Without escaped backslashes and then without escaped quotes, quotes only begin and end strings, so that every second
-    piece is outside. Stripped of other signs, joined they are what is counted; a piece may hold several commas, but one
-    colon at most. Half the cost of a regular expression, and as exact.
+    piece is outside; stripped of other signs, they are what is counted. Half the cost of a regular expression.
     """
     if b'\\"' in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    others = bytes(byte for byte in range(256) if byte not in b'"' + sign)
-    outside = body.translate(None, others).split(b'"')[::2]
-    return outside.count(sign) if sign == b":" else len(b"".join(outside))
+    others = bytes(byte for byte in range(256) if byte not in b'"' + signs)
+    return len(b"".join(body.translate(None, others).split(b'"')[::2]))
 
 
 def _duplicate(body: bytes) -> MalformedBody:

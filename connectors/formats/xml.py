@@ -30,7 +30,7 @@ from connectors.formats.faults import MAX_DEPTH, MalformedBody, UnwritableValue,
 from connectors.formats.json import dump
 from connectors.formats.media import CHARSETS, decoded
 
-MAX_NODES = 200_000
+MAX_NODES = 180_000
 """Elements and attributes of a document: what is read in a third of a second."""
 
 MAX_EQUALS = 250_000

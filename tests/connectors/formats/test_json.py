@@ -447,3 +447,5 @@ def test_values_are_counted_outside_texts():
     assert parse(b'["\\",' + commas + b'"]') == ['",' + commas.decode()]
     with pytest.raises(MalformedBody, match="1,500,000 values"):
         parse(b"[1" + b",1" * 1_500_001 + b"]")
+    with pytest.raises(MalformedBody, match="800,000 lists and objects"):
+        parse(b"[" + (b"[" * 50 + b"]" * 50 + b",") * 20_000 + b"{}]")
