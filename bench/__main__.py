@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import mapping, transport
+from bench import door, lanes, mapping, transport
 
-BENCHES = {"mapping": mapping.main, "transport": transport.main}
+BENCHES = {"mapping": mapping.main, "transport": transport.main, "lanes": lanes.main, "door": door.main}
 
 if __name__ == "__main__":
     unknown = [name for name in sys.argv[1:] if name not in BENCHES]
