@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from connectors.catalogue import RoutePlan, catalogue
 from connectors.models import Endpoint, Route
 from messages import lanes, operate, steering, tasks
-from messages.choices import OutcomeKind
+from messages.choices import OutcomeKind, Status
 from messages.claims import Claim, Finished, Work
 from messages.database import clock_reading
 from messages.exceptions import LaneUnavailable, NotPossible
@@ -34,7 +34,7 @@ from tests.messages.conftest import configure_route, outcome, push
 from tests.messages.lane_model import LEASE, LaneModel, MessageModel, RouteModel
 
 STORIES = settings(
-    max_examples=20, stateful_step_count=50, derandomize=True, database=None, deadline=None,
+    max_examples=24, stateful_step_count=50, derandomize=True, database=None, deadline=None,
     suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
 )  # fmt: skip
 RETRY = {"max_attempts": 3, "first_delay_seconds": 600, "factor": 3}
@@ -59,6 +59,7 @@ def lanes_that(are: Callable[[LaneModel], object]) -> st.SearchStrategy[Name]:
 
 HELD = lanes_that(lambda lane: lane.owner)
 WORKABLE = lanes_that(lambda lane: lane.owner or (lane.line and not lane.hold))
+CALLED = lanes_that(lambda lane: lane.line and lane.line[0].sync and not lane.line[0].told_accepted)
 STANDING = lanes_that(lambda lane: lane.hold)
 BACKING_OFF = lanes_that(lambda lane: isinstance(lane.due, datetime) and lane.due > clock_reading())
 
@@ -177,20 +178,32 @@ class Lanes(RuleBasedStateMachine):
             self.finish([(name, 0, outcome_kind, False)], heard=True)
             self.every_row_is_as_it_must_be()
 
-    @step(3, name=WORKABLE, kind=KINDS, paused=st.booleans())
-    def change_what_is_in_hand(self, name: Name, kind: OutcomeKind, paused: bool) -> None:
-        """A person pauses the lane while its head is being sent, and resumes it; or the head's caller gives up."""
-        if not self.lanes[name].owner:
-            self.claim(3, alone=True)
-        self.read_ahead((name, 0), 1)
-        if paused:
-            self.pause(name)
-        else:
-            self.time_is_up((name, 0), retention=False)
+    @step(2, name=WORKABLE, kind=KINDS)
+    def pause_during_work(self, name: Name, kind: OutcomeKind) -> None:
+        """A person pauses the lane while its head is being sent, and resumes it afterwards."""
+        self.hold_head(name)
+        self.pause(name)
         self.finish([(name, 0, kind, True)], heard=True)
         self.every_row_is_as_it_must_be()
-        if paused:
-            self.resume(name)
+        self.resume(name)
+
+    @step(2, name=CALLED, kind=KINDS)
+    def caller_gives_up(self, name: Name, kind: OutcomeKind) -> None:
+        """He is told "accepted" while his message is being sent."""
+        if not self.lanes[name].line:
+            self.accept_sync(name)
+            self.every_row_is_as_it_must_be()
+        self.hold_head(name)
+        self.time_is_up((name, 0), retention=False)
+        self.finish([(name, 0, kind, True)], heard=True)
+
+    def hold_head(self, name: Name) -> None:
+        """Somebody has the head of this lane in hand, where that is possible."""
+        self.back_off_passes(name)
+        if not self.lanes[name].owner:
+            self.claim(3, alone=True)
+            self.every_row_is_as_it_must_be()
+        self.read_ahead((name, 0), 1)
 
     @step(2, count=st.integers(1, 3), alone=st.booleans())
     def claim(self, count: int, alone: bool) -> None:
@@ -345,6 +358,13 @@ class Lanes(RuleBasedStateMachine):
     def retry(self, placed: tuple[Name, int]) -> None:
         for lane, message, row in self.found(*placed):
             assert self.possible(operate.retry, row) == lane.retry(message)
+
+    @step(2, placed=messages_that(lambda message: message.status == Status.DEAD), failures=st.integers(1, 3))
+    def fail_again(self, placed: tuple[Name, int], failures: int) -> None:
+        """A person retries a dead message, and the destination is still away."""
+        self.retry(placed)
+        self.every_row_is_as_it_must_be()
+        self.deliver(placed[0], [OutcomeKind.FAILED] * failures, let_go=False, heard=True)
 
     @step(placed=PLACED)
     def decide_too_late(self, placed: tuple[Name, int]) -> None:
