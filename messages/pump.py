@@ -88,7 +88,7 @@ class Pump:
         self._hands: dict[int, Hand] = {}
         self._inbox: queue.SimpleQueue[Delivered | Hand | None] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="delivery")
-        self._unrecorded: list[Finished] = []
+        self._unrecorded: list[tuple[Hand, Finished]] = []
         self._next_renew = time.monotonic() + lease_seconds / 3
         self._stopping = False
         self._clearing = False
@@ -236,46 +236,51 @@ class Pump:
         hand = entry.hand
         if entry.outcome is None:  # too late to send: whoever is next may have the lane
             hand.busy = False
-            self._hands.pop(hand.claim.lane_id, None)
+            self._forget(hand)
             if hand.waiter is not None:  # first: it must not be forgotten when the database is away
                 hand.waiter.cancel()
             lanes.release([hand.claim])
             return
         spent = hand.sent + 1 >= QUANTUM_MESSAGES or time.monotonic() - hand.since >= QUANTUM_SECONDS
         let_go = spent or self._stopping or self._clearing or not self._claims
-        self._unrecorded.append(Finished(hand.claim, entry.work, entry.outcome, policy_of(hand.plan), let_go=let_go))
+        finished = Finished(hand.claim, entry.work, entry.outcome, policy_of(hand.plan), let_go=let_go)
+        self._unrecorded.append((hand, finished))
         self._hands.setdefault(hand.claim.lane_id, hand)
 
     def _record(self) -> None:
         """One transaction for everything that came back; if the database is away, it stays for the next round."""
-        finished, now = self._unrecorded, timezone.now()
+        pairs, now = self._unrecorded, timezone.now()
         try:
-            lanes.finish(finished, now=now)
+            lanes.finish([entry for _, entry in pairs], now=now)
         except (OperationalError, InterfaceError):
             raise
         except Exception:  # a row that cannot be written must not take the others along: the edge of a group
-            log.exception("A group of %s outcomes could not be recorded; recording them one by one.", len(finished))
-            finished = [entry for entry in finished if self._recorded_alone(entry, now)]
+            log.exception("A group of %s outcomes could not be recorded; recording them one by one.", len(pairs))
+            pairs = [(hand, entry) for hand, entry in pairs if self._recorded_alone(hand, entry, now)]
         self._unrecorded = []
-        for entry in finished:
-            self._settle(entry)
+        for hand, entry in pairs:
+            self._settle(hand, entry)
 
-    def _recorded_alone(self, entry: Finished, now: datetime) -> bool:
+    def _recorded_alone(self, hand: Hand, entry: Finished, now: datetime) -> bool:
         try:
             lanes.finish([entry], now=now)
         except (OperationalError, InterfaceError):
             raise
         except Exception:  # its lease runs out, and after some strikes the message ends as crashed, for all to see
             log.exception("The outcome of message %s could not be recorded.", entry.work.correlation_id)
-            hand = self._hands.pop(entry.claim.lane_id)
+            self._forget(hand)
             if hand.waiter is not None:
                 hand.waiter.cancel()
             return False
         return True
 
-    def _settle(self, entry: Finished) -> None:
+    def _forget(self, hand: Hand) -> None:
+        """Unless a later request has taken the same lane anew: that is another hand."""
+        if self._hands.get(hand.claim.lane_id) is hand:
+            del self._hands[hand.claim.lane_id]
+
+    def _settle(self, hand: Hand, entry: Finished) -> None:
         """After the commit: the next message of a lane that is still ours may go, every other lane is forgotten."""
-        hand = self._hands[entry.claim.lane_id]
         hand.busy = False
         if entry.fenced:
             log.warning("Lane %s is not in our hand any more; an attempt of it was not recorded.", entry.claim.lane_id)
@@ -290,7 +295,7 @@ class Pump:
             hand.sent += 1
             hand.claim.done_position += 1
         else:
-            del self._hands[entry.claim.lane_id]
+            self._forget(hand)
         if hand.waiter is not None:
             hand.waiter.set_result(entry)
             hand.waiter = None

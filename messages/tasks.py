@@ -56,8 +56,12 @@ def remove_expired() -> int:
 
 
 def purge(pks: list[int]) -> None:
-    """Everything of these messages that came from or went to somebody is removed, in one transaction."""
+    """Everything of these messages that came from or went to somebody is removed, in one transaction.
+
+    Those that a person has retried meanwhile keep it: they are about to be sent.
+    """
     with write():
+        pks = list(Message.objects.final().select_for_update().filter(pk__in=pks).values_list("pk", flat=True))
         Attempt.objects.filter(message__in=pks).update(
             request_body=None, response_body=None, request_headers=None, response_headers=None
         )

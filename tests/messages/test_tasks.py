@@ -6,8 +6,9 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from connectors.catalogue import RoutePlan
-from messages import tasks
+from messages import steering, tasks
 from messages.beats import VARIABLE, beat
+from messages.choices import OutcomeKind
 from messages.models import Attempt, Message, Rejection, Result, SearchKey
 from tests.messages.conftest import claim, configure_route, finish, push
 
@@ -70,3 +71,24 @@ def test_beats_touch_their_files(tmp_path: Any, monkeypatch: pytest.MonkeyPatch)
     beat("worker")
 
     assert [path.name for path in tmp_path.iterdir()] == ["worker"]
+
+
+def test_message_that_was_retried_in_the_meantime_keeps_its_payload(plan: RoutePlan) -> None:
+    message = push(plan).message
+    finish(plan, claim(plan)[0], OutcomeKind.REFUSED)
+    chosen = [message.pk]
+    steering.retry(message.pk)
+
+    tasks.purge(chosen)
+
+    message.refresh_from_db()
+    assert message.purged_at is None
+    assert bytes(message.body)
+
+
+def test_payload_that_retention_removed_is_not_retried(plan: RoutePlan) -> None:
+    message = push(plan).message
+    finish(plan, claim(plan)[0], OutcomeKind.REFUSED)
+    tasks.purge([message.pk])
+
+    assert steering.retry(message.pk) is None
