@@ -109,8 +109,12 @@ class BulkAdmin(FixedOrder, ReadOnly, ModelAdmin):
         return [one for one in offered if possible[one.action_name.removeprefix("messaging_bulk_")]]
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        context.update(progress(context["original"]))
-        return super().render_change_form(request, context, *args, **kwargs)
+        told = progress(context["original"])
+        context.update(told)
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        if "HX-Request" in request.headers and not told["is_running"]:
+            response["HX-Refresh"] = "true"  # it has come to its end: the facts and verbs around it change, too
+        return response
 
     @display(description="State", label=STATE_COLOURS)
     def state_listed(self, made: Bulk) -> str:

@@ -41,7 +41,7 @@ SHOWN_CONTENTS = 3
 
 @admin.register(Message)
 class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
-    list_display = ("correlation_id", "standing", "route", "mode", "lane_key", "keys", "received", "took", "attempts")
+    list_display = ("correlation_id", "standing", "route", "mode", "lane_key", "keys", "received", "took")
     list_filter = ("status", "route")
     list_select_related = ("route", "lane", "lane__route")
     list_per_page = 25

@@ -23,9 +23,7 @@ COMPARED_BYTES = 256 * 1024
 
 
 class ResubmissionForm(forms.Form):
-    payload = forms.CharField(
-        strip=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 24, "spellcheck": "false", "class": "font-mono"})
-    )
+    payload = forms.CharField(strip=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 24, "spellcheck": "false"}))
     reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept in both histories.")
 
 

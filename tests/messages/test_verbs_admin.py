@@ -172,7 +172,9 @@ def test_selected_messages_are_frozen_confirmed_and_worked(agent: Client) -> Non
     assert 'hx-trigger="every 2s"' not in page
     post_verb(agent, made, "start")
     assert 'hx-trigger="every 2s"' in agent.get(page_of(made)).content.decode()
+    assert "HX-Refresh" not in agent.get(page_of(made), headers={"HX-Request": "true"}).headers
     bulk.work(budget_seconds=10)
+    assert agent.get(page_of(made), headers={"HX-Request": "true"})["HX-Refresh"] == "true"
     assert "2 done, 0 not possible, 0 left of 2. Finished." in agent.get(page_of(made)).content.decode()
     assert Message.objects.filter(status=Status.QUEUED).count() == 2
 
