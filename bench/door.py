@@ -42,7 +42,7 @@ def main() -> None:
             try:
                 own = platform.serve(
                     application, threads=threads, workers=workers,
-                    settings="integration_platform.settings", path="/health/ready",
+                    settings="integration_platform.settings", path="/health/live",
                 )  # fmt: skip
                 bare = platform.serve(
                     application, threads=threads, workers=workers, settings="bench.bare", path="/ready"
