@@ -2,9 +2,16 @@
 
 import sys
 
-from bench import door, lanes, mapping, transport
+from bench import bulkhead, door, lanes, mapping, transport, wakeup
 
-BENCHES = {"mapping": mapping.main, "transport": transport.main, "lanes": lanes.main, "door": door.main}
+BENCHES = {
+    "mapping": mapping.main,
+    "transport": transport.main,
+    "lanes": lanes.main,
+    "door": door.main,
+    "wakeup": wakeup.main,
+    "bulkhead": bulkhead.main,
+}
 
 if __name__ == "__main__":
     unknown = [name for name in sys.argv[1:] if name not in BENCHES]

@@ -1,6 +1,6 @@
 """Accepts COUNT messages over LANES lanes of ROUTE by one commit, waits for their end, prints how long that took.
 
-python -m bench.fill ROUTE LANES COUNT
+python -m bench.fill ROUTE LANES COUNT [--leave]      (--leave: does not wait)
 """
 
 import json
@@ -24,7 +24,7 @@ from messages.models import Attempt, Message  # noqa: E402
 GIVE_UP_SECONDS = 120.0
 
 
-def main(route: str, lanes: int, count: int) -> None:
+def main(route: str, lanes: int, count: int, *, leave: bool) -> None:
     plan = catalogue.by_slug(route)
     if plan is None:
         raise SystemExit(f"There is no route {route}.")
@@ -33,6 +33,8 @@ def main(route: str, lanes: int, count: int) -> None:
         for number in range(count):
             body = json.dumps({"lane": f"{run}-{number % lanes}", "number": number, "text": "x" * 400}).encode()
             intake.accept(plan, Incoming("async", body, "application/json", {}, None))
+    if leave:
+        return
     mine, end = Message.objects.filter(pk__gte=first, route=plan.id), time.monotonic() + GIVE_UP_SECONDS
     while mine.open().exists():
         if time.monotonic() > end:
@@ -46,4 +48,4 @@ def main(route: str, lanes: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), leave="--leave" in sys.argv)

@@ -4,20 +4,25 @@ A plan is everything that a message needs on its way: it is built once from the 
 configuration's revision moves (`models/base.py`). Plans are immutable and shared by threads.
 """
 
+import ssl
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from connectors import transport
-from connectors.choices import EndpointAuth, Format, Ordering
+from connectors import auth
+from connectors.choices import Format, OnUnknown, Ordering
 from connectors.mapping import Mapper, compile_definition
-from connectors.models import Credential, Endpoint, LookupTable, MappingVersion, Revision, Route
+from connectors.models import Application, Credential, Endpoint, LookupTable, MappingVersion, Revision, Route
 from connectors.models import Mapping as MappingModel
+from connectors.models.fields import DecryptionFailed
+from connectors.protection import CallLimits, CircuitPolicy
 from connectors.readers import Reader, compile_reader
-from connectors.retries import RetryPolicy
+from connectors.retries import RetryPolicy, Statuses, compile_statuses
 from connectors.schemas import Schema, compile_schema
 from connectors.signatures import SCHEMES, InvalidCredential, Scheme
+from connectors.templates import RequestTemplate
+from connectors.tls import InvalidTls, client_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +53,20 @@ class MappingPlan:
 
 @dataclass(frozen=True, slots=True)
 class EndpointPlan:
+    id: int
     slug: str
     url: str
     method: str
     headers: tuple[tuple[str, str], ...]
-    auth: transport.Auth
+    auth: auth.Auth
     timeout_seconds: float
     paused: bool
     format: str = Format.JSON
+    tls: ssl.SSLContext | None = None
+    template: RequestTemplate | None = None
+    """Makes URL and headers of the outgoing payload, where they depend on it."""
+    circuit: CircuitPolicy = field(default_factory=CircuitPolicy)
+    limits: CallLimits = field(default_factory=CallLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +94,16 @@ class RoutePlan:
     retention_days: int
     endpoint: EndpointPlan
     force_list: frozenset[str] = frozenset()
+    statuses: Statuses = field(default_factory=Statuses)
+    on_unknown: str = OnUnknown.RETRY
+    requests_per_minute: int | None = None
+    """Of its source application, on all its routes together; None: any number."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Snapshot:
+class Snapshot:
+    """The whole configuration as it was at one revision."""
+
     revision: int
     by_slug: Mapping[str, RoutePlan]
     by_id: Mapping[int, RoutePlan]
@@ -94,11 +111,19 @@ class _Snapshot:
 
 
 class Catalogue:
-    """All plans of this process. Every method first makes sure that they are those of the current revision."""
+    """All plans of this process. Every method but `remembered` first makes sure that they are those of today."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._snapshot: _Snapshot | None = None
+        self._snapshot: Snapshot | None = None
+
+    def remembered(self) -> Snapshot:
+        """What this process last saw, without asking: for work that is committed only while its revision holds."""
+        return self._snapshot or self._current()
+
+    def moved_since(self, snapshot: Snapshot) -> bool:
+        """Whether the configuration has changed since; what is remembered is current then."""
+        return self._current().revision != snapshot.revision
 
     def by_slug(self, slug: str) -> RoutePlan | None:
         return self._current().by_slug.get(slug)
@@ -118,7 +143,7 @@ class Catalogue:
         """Forgets all plans; for tests that replace the database under a process."""
         self._snapshot = None
 
-    def _current(self) -> _Snapshot:
+    def _current(self) -> Snapshot:
         revision = Revision.current()
         snapshot = self._snapshot
         if snapshot is not None and snapshot.revision == revision:
@@ -133,7 +158,7 @@ class Catalogue:
 catalogue = Catalogue()
 
 
-def _build(revision: int) -> _Snapshot:
+def _build(revision: int) -> Snapshot:
     lookups = {table.slug: table.entries for table in LookupTable.objects.all()}
     versions = _newest_versions()
     compiled: dict[int, MappingPlan] = {}
@@ -150,10 +175,12 @@ def _build(revision: int) -> _Snapshot:
 
     credentials = _credential_plans()
     endpoints = {endpoint.pk: _endpoint_plan(endpoint) for endpoint in Endpoint.objects.all()}
+    limits = dict(Application.objects.values_list("pk", "requests_per_minute"))
     plans = [
-        _route_plan(route, endpoints[route.endpoint_id], credentials, mapping_plan) for route in Route.objects.all()
+        _route_plan(route, endpoints[route.endpoint_id], credentials, mapping_plan, limits[route.source_id])
+        for route in Route.objects.all()
     ]
-    return _Snapshot(revision, {plan.slug: plan for plan in plans}, {plan.id: plan for plan in plans}, credentials)
+    return Snapshot(revision, {plan.slug: plan for plan in plans}, {plan.id: plan for plan in plans}, credentials)
 
 
 def _newest_versions() -> dict[int, MappingVersion]:
@@ -178,6 +205,8 @@ def _credential_plan(credential: Credential) -> CredentialPlan:
     verifier, closed = None, ""
     try:
         verifier = SCHEMES[credential.scheme](credential.secrets, {**credential.options, **usual_names})
+    except DecryptionFailed as error:
+        closed = f"it cannot work: {str(error).rstrip('.')}"
     except (InvalidCredential, KeyError) as error:
         closed = f"it cannot work as it is configured ({str(error).rstrip('.')})"
     if credential.revoked_at is not None:
@@ -194,29 +223,48 @@ def _credential_plan(credential: Credential) -> CredentialPlan:
     )
 
 
+def plan_of(endpoint: Endpoint) -> EndpointPlan:
+    """Of an endpoint that no route may lead to yet, as it is stored."""
+    return _endpoint_plan(endpoint)
+
+
 def _endpoint_plan(endpoint: Endpoint) -> EndpointPlan:
+    proof, context = _proof(endpoint)
+    url, headers, template = endpoint.url, tuple((endpoint.headers or {}).items()), None
+    try:
+        template = RequestTemplate(url, endpoint.query_parameters or {}, endpoint.headers or {})
+    except ValueError as error:  # InvalidTemplate, or not a URL at all
+        proof = _unusable(endpoint, str(error))
+    if template is not None and template.is_constant:
+        (url, headers), template = template.fill(None), None
     return EndpointPlan(
+        id=endpoint.pk,
         slug=endpoint.slug,
-        url=endpoint.url,
+        url=url,
         method=endpoint.method,
-        headers=tuple((endpoint.headers or {}).items()),
-        auth=_auth(endpoint.auth_scheme, endpoint.read_auth()),
+        headers=headers,
+        auth=proof,
         timeout_seconds=endpoint.timeout_seconds,
         paused=endpoint.paused,
         format=endpoint.format,
+        tls=context,
+        template=template,
+        circuit=endpoint.circuit_policy,
+        limits=endpoint.call_limits,
     )
 
 
-def _auth(scheme: str, parameters: Mapping[str, str]) -> transport.Auth:
-    match scheme:
-        case EndpointAuth.BEARER:
-            return transport.BearerAuth(token=parameters.get("token", ""))
-        case EndpointAuth.BASIC:
-            return transport.BasicAuth(username=parameters.get("username", ""), password=parameters.get("password", ""))
-        case EndpointAuth.API_KEY:
-            return transport.ApiKeyAuth(header=parameters.get("header") or "X-API-Key", key=parameters.get("key", ""))
-        case _:
-            return transport.NoAuth()
+def _proof(endpoint: Endpoint) -> tuple[auth.Auth, ssl.SSLContext | None]:
+    """How we prove who we are. Where that cannot work only the calls of this endpoint fail, and say why."""
+    try:
+        context = client_context(endpoint.tls_ca, endpoint.tls_certificate, endpoint.tls_key)
+        return auth.build(endpoint.auth_scheme, endpoint.read_auth()), context
+    except (auth.InvalidAuth, InvalidTls, DecryptionFailed) as error:
+        return _unusable(endpoint, str(error)), None
+
+
+def _unusable(endpoint: Endpoint, reason: str) -> auth.Auth:
+    return auth.Unusable(f"The endpoint {endpoint.slug} cannot work as it is configured: {reason.rstrip('.')}.")
 
 
 def _route_plan(
@@ -224,6 +272,7 @@ def _route_plan(
     endpoint: EndpointPlan,
     credentials: Mapping[int, tuple[CredentialPlan, ...]],
     mapping_plan: Callable[[int | None], MappingPlan | None],
+    requests_per_minute: int | None,
 ) -> RoutePlan:
     return RoutePlan(
         id=route.pk,
@@ -249,4 +298,7 @@ def _route_plan(
         retention_days=route.retention_days,
         endpoint=endpoint,
         force_list=frozenset(route.force_list or ()),
+        statuses=compile_statuses(route.statuses or {}),
+        on_unknown=route.on_unknown,
+        requests_per_minute=requests_per_minute,
     )

@@ -32,9 +32,12 @@ class EndpointAuth(TextChoices):
     """How we prove who we are when we call an application."""
 
     NONE = "none", "None"
-    API_KEY = "api_key", "API key in a header"
+    API_KEY = "api_key", "API key"  # in a header or in the query
     BEARER = "bearer", "Bearer token"
     BASIC = "basic", "HTTP Basic"
+    OAUTH2 = "oauth2_client_credentials", "OAuth 2.0 client credentials"  # a bearer token of a token server
+    HMAC = "hmac", "Signature (HMAC)"  # in a header of one's choice
+    STANDARD_WEBHOOKS = "standard_webhooks", "Standard Webhooks"  # webhook-signature
 
 
 class Method(TextChoices):
@@ -84,6 +87,13 @@ class OnFailure(TextChoices):
     SKIP = "skip", "Go on with the next message"
 
 
+class OnUnknown(TextChoices):
+    """What follows when a message was sent and no answer came: the destination may have it, or not."""
+
+    RETRY = "retry", "Try again, with the same idempotency key"
+    STOP = "stop", "Stop, and leave it to a person"
+
+
 class OnDeadline(TextChoices):
     """What a synchronous caller is answered when the deadline passes."""
 
@@ -109,3 +119,11 @@ class FieldType(TextChoices):
     DATE = "date", "Date"
     DATETIME = "datetime", "Date and time"
     JSON = "json", "JSON"
+
+
+class RatePeriod(TextChoices):
+    """Of an endpoint's rate."""
+
+    SECOND = "second", "second"
+    MINUTE = "minute", "minute"
+    HOUR = "hour", "hour"

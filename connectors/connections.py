@@ -6,6 +6,7 @@ Nothing here decides what is called or what a failure means; `transport.py` does
 import contextlib
 import heapq
 import http.client
+import logging
 import socket
 import struct
 import threading
@@ -18,6 +19,9 @@ from typing import Any
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+# it writes whole addresses into its lines, and an address may hold a key or a person's data
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 IDLE_SECONDS = 3.0  # so long a connection is kept for the next call; common servers close theirs after five
 TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)  # where the system has it
@@ -200,7 +204,9 @@ class _Response(http.client.HTTPResponse):
         finally:
             if self.fp is not None:  # None: closed
                 self.fp = fp
-        if not head.whole:
+        # urllib3 refuses lengths that differ, too, but without closing the answer
+        lengths = {length.strip() for line in self.headers.get_all("Content-Length", []) for length in line.split(",")}
+        if not head.whole or len(lengths) > 1:
             raise http.client.IncompleteRead(b"")
 
 
@@ -282,6 +288,13 @@ class Adapter(HTTPAdapter):
         host_params, pool_kwargs = attributes
         if host_params["scheme"] == "https":
             pool_kwargs.update(assert_hostname=host_params["host"], server_hostname=host_params["host"])
+            if request.tls is not None:
+                pool_kwargs["ssl_context"] = request.tls
         address = request.address
         host_params["host"] = f"[{address}]" if ":" in address else address
         return host_params, pool_kwargs
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """A context of the endpoint's own knows whom it trusts; the usual authorities are not added to it."""
+        if conn.conn_kw.get("ssl_context") is None:
+            super().cert_verify(conn, url, verify, cert)

@@ -8,7 +8,7 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,22 +199,25 @@ class GenericHmac(Signed):
 
     def __init__(self, stored: Sequence[Secret], options: Mapping[str, Any]) -> None:
         super().__init__(stored, options)
-        self._header = _header(options, "header") or "x-signature"
+        self.header = _header(options, "header") or "x-signature"
+        self._names = str(options.get("header") or "X-Signature"), str(options.get("timestamp_header") or "")
         self._timestamp_header = _header(options, "timestamp_header")
         self._prefix = str(options.get("prefix") or "").encode()
         if b"," in self._prefix:
             raise InvalidCredential("prefix", "A comma separates several signatures, so no prefix holds one.")
         self._algorithm = _one_of(options, "algorithm", ("sha256", "sha512"))
-        self._decode = {"hex": _hex, "base64": _base64}[_one_of(options, "encoding", ("hex", "base64"))]
+        encoding = _one_of(options, "encoding", ("hex", "base64"))
+        self._decode = {"hex": _hex, "base64": _base64}[encoding]
+        self._encode: Callable[[bytes], bytes] = binascii.hexlify if encoding == "hex" else base64.b64encode
         self._tolerance = float(options.get("tolerance_seconds") or TOLERANCE_SECONDS)
         template = options.get("template") or ("{timestamp}.{body}" if self._timestamp_header else "{body}")
         self._before, self._after = _template(template, timed=bool(self._timestamp_header))
 
     def is_presented(self, request: Request) -> bool:
-        return self._header in request.headers
+        return self.header in request.headers
 
     def verify(self, request: Request) -> Proof:
-        sent = _sent(request, self._header)
+        sent = _sent(request, self.header)
         timestamp = b""
         if self._timestamp_header:
             timestamp = _sent(request, self._timestamp_header).strip()
@@ -225,6 +228,15 @@ class GenericHmac(Signed):
         before, after = (part.replace(b"{timestamp}", timestamp) for part in (self._before, self._after))
         self._check(request, signatures, before=before, after=after)
         return Proof()
+
+    def signed(self, body: bytes, *, now: float) -> list[tuple[str, str]]:
+        """The headers that `verify` on the other side wants, by the newest secret; `now` in Unix seconds."""
+        timestamp = str(int(now))
+        before, after = (part.replace(b"{timestamp}", timestamp.encode()) for part in (self._before, self._after))
+        digest = hmac.digest(self._keys[0][0], before + body + after, self._algorithm)
+        header, timestamp_header = self._names
+        timed = [(timestamp_header, timestamp)] if timestamp_header else []
+        return [(header, (self._prefix + self._encode(digest)).decode()), *timed]
 
 
 class StandardWebhooks(Signed):
@@ -254,6 +266,13 @@ class StandardWebhooks(Signed):
         signatures = [_base64(match) for match in self._signature.findall(sent)]
         self._check(request, signatures, before=own_id + b"." + timestamp + b".")
         return Proof(f"{name}-id", own_id)
+
+    def signed(self, own_id: str, body: bytes, *, now: float) -> list[tuple[str, str]]:
+        """The headers of a message that is called `own_id`, with the newest secret; `now` in Unix seconds."""
+        timestamp = str(int(now))
+        digest = hmac.digest(self._keys[0][0], f"{own_id}.{timestamp}.".encode() + body, "sha256")
+        signature = f"v1,{base64.b64encode(digest).decode()}"
+        return [("webhook-id", own_id), ("webhook-timestamp", timestamp), ("webhook-signature", signature)]
 
 
 class GitHub(Signed):

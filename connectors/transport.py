@@ -12,10 +12,9 @@ import os
 import ssl
 import threading
 import time
-from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -47,6 +46,8 @@ class Kind(StrEnum):
     TIMEOUT = "timeout"  # the deadline of the call passed
     CONNECTION_LOST = "connection-lost"  # it broke after the request went out
     INVALID_RESPONSE = "invalid-response"  # what came back is not HTTP
+    AUTH_FAILED = "auth-failed"  # there is no proof of who we are, for now
+    AUTH_REFUSED = "auth-refused"  # there is none, and there will be none before somebody acts
 
 
 class TransportError(Exception):
@@ -57,63 +58,35 @@ class TransportError(Exception):
         self.kind = kind
         self.detail = detail
         self.sent = sent
-        self.permanent = kind in (Kind.ADDRESS_REFUSED, Kind.INVALID_REQUEST)
-
-
-@dataclass(frozen=True, slots=True)
-class NoAuth:
-    def headers(self) -> dict[str, str]:
-        return {}
-
-
-@dataclass(frozen=True, slots=True)
-class BearerAuth:
-    token: str = field(repr=False)
-
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"}
-
-
-@dataclass(frozen=True, slots=True)
-class BasicAuth:
-    """RFC 7617, with UTF-8."""
-
-    username: str
-    password: str = field(repr=False)
-
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Basic {b64encode(f'{self.username}:{self.password}'.encode()).decode()}"}
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKeyAuth:
-    header: str
-    key: str = field(repr=False)
-
-    def headers(self) -> dict[str, str]:
-        return {self.header: self.key}
-
-
-Auth = NoAuth | BearerAuth | BasicAuth | ApiKeyAuth
+        self.permanent = kind in (Kind.ADDRESS_REFUSED, Kind.INVALID_REQUEST, Kind.AUTH_REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
 class OutboundRequest:
-    """One call. `deadline_seconds` is for all of it, from name look-up to the last byte."""
+    """One call. `deadline_seconds` is for all of it, from name look-up to the last byte.
+
+    `id` is the message's own name, the same at every attempt, for whoever signs it.
+    """
 
     method: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes | None
+    url: str = field(repr=False)
+    """May hold a key in its query, as headers may hold secrets."""
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes | None = field(repr=False)
     deadline_seconds: float
-    auth: Auth = NoAuth()
+    id: str = ""
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    """In place of the usual one, for https."""
 
     def sent_headers(self) -> tuple[tuple[str, str], ...]:
-        """All headers but those of the framing, auth included; redact them before they are kept."""
+        """All headers but those of the framing; redact them before they are kept."""
         named = CaseInsensitiveDict({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"})
-        named.update(dict(self.headers))
-        named.update(self.auth.headers())
+        named.update(self.headers)
         return tuple(named.items())
+
+    def with_headers(self, *headers: tuple[str, str]) -> "OutboundRequest":
+        """These replace what has their names."""
+        return replace(self, headers=(*self.headers, *headers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +268,7 @@ def _prepare(request: OutboundRequest) -> tuple[_Target, requests.PreparedReques
     prepared.url = target.url
     prepared.headers = headers
     prepared.body = request.body
+    prepared.tls = request.tls  # type: ignore[attr-defined]
     return target, prepared
 
 

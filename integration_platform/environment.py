@@ -98,14 +98,27 @@ def sqlite(name: str) -> dict[str, Any]:
     }
 
 
+# A host that vanishes says nothing: without these a thread would wait for minutes, or hours while it only listens.
+VANISHED_HOST = {
+    "connect_timeout": 5,  # seconds, the server's answer included
+    "tcp_user_timeout": 15_000,  # milliseconds, for what was sent and nobody acknowledged
+    "keepalives_idle": 5,  # seconds of silence before it is asked whether it lives
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+
+
 def postgresql(config: dict[str, Any]) -> dict[str, Any]:
-    """A worker that is stopped inside a transaction must not block accepting: its session is ended, its locks freed."""
+    """A worker that is stopped inside a transaction must not block accepting: its session is ended, its locks freed.
+
+    Options of the URL's query win over ours.
+    """
     session = "-c idle_in_transaction_session_timeout=10s -c lock_timeout=5s"
-    options = dict(config.get("OPTIONS", {}))
+    options = {**VANISHED_HOST, **config.get("OPTIONS", {})}
     options["options"] = f"{options.get('options', '')} {session}".strip()
     return {
         **config,
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "integration_platform.postgresql",
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options,

@@ -11,14 +11,18 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Min
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 
+from messages import watch
 from messages.addresses import client_address
-from messages.choices import Hold
+from messages.choices import CircuitState, Hold
 from messages.database import clock, clock_reading
-from messages.models import Lane, Worker
+from messages.models import Circuit, Lane, Worker
 from messages.problems import Problem
 
 SEEN_WITHIN_SECONDS = 60
+CIRCUIT_VALUES: dict[str, int] = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
+ALLOWED = "GET, HEAD, OPTIONS"
 
 _migrated = False
 
@@ -26,14 +30,20 @@ View = Callable[[HttpRequest], HttpResponse]
 
 
 def safe(view: View) -> View:
-    """GET and HEAD only; anything else gets the problem that every other address gives, too."""
+    """For reading only; anything else gets the problem that every other address gives, too.
 
+    Nothing is changed here, so nothing is asked of a caller's form: a POST is told that it is the wrong method.
+    """
+
+    @csrf_exempt
     @wraps(view)
     def call(request: HttpRequest) -> HttpResponse:
         if request.method in ("GET", "HEAD"):
             return view(request)
+        if request.method == "OPTIONS":
+            return HttpResponse(status=204, headers={"Allow": ALLOWED})
         detail = f'Method "{request.method}" not allowed.'
-        return Problem("method-not-allowed", detail, headers={"Allow": "GET, HEAD"}).response()
+        return Problem("method-not-allowed", detail, headers={"Allow": ALLOWED}).response()
 
     return call
 
@@ -109,11 +119,26 @@ def _samples() -> list[tuple[str, str, list[tuple[str, float]]]]:
     held: list[tuple[str, float]] = [
         (f'{{hold="{hold}"}}', Lane.objects.filter(hold=hold).count()) for hold in (Hold.PAUSED, Hold.BLOCKED)
     ]
+    circuits: list[tuple[str, float]] = [
+        (f'{{endpoint="{slug}"}}', CIRCUIT_VALUES[state])
+        for slug, state in Circuit.objects.order_by("endpoint__slug").values_list("endpoint__slug", "state")
+    ]
     workers = Worker.objects.filter(seen_at__gte=now - timedelta(seconds=SEEN_WITHIN_SECONDS)).count()
     waiting = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
     return [
         ("platform_lanes_due", "Lanes with work that nobody has taken yet.", [("", Lane.objects.due(clock()).count())]),
         ("platform_oldest_due_seconds", "How long the oldest due lane has been waiting.", [("", waiting)]),
+        (
+            "platform_lanes_overdue",
+            "Lanes that have been due for a minute and that nobody has taken.",
+            [("", watch.overdue().count())],
+        ),
+        (
+            "platform_lanes_suspect",
+            "Lanes that were taken several times without progress.",
+            [("", watch.suspects().count())],
+        ),
         ("platform_lanes_held", "Lanes that stand still, by reason.", held),
+        ("platform_circuit_state", "Circuits: 0 closed, 1 half-open, 2 open; no line if nothing failed.", circuits),
         ("platform_workers", "Workers seen in the last minute.", [("", workers)]),
     ]

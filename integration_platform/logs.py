@@ -2,12 +2,17 @@
 
 import logging
 
+from messages.database import UNREACHABLE
+
 
 class UnforeseenOnly(logging.Filter):
-    """Django logs every answer of 500 and more; ours of 502 to 504 are foreseen, and the message keeps their story."""
+    """Django logs every answer of 500 and more; ours of 502 to 504 are foreseen, and the message keeps their story.
+
+    So is a database that is away: `problems.unreachable` says so now and then, and Django with a traceback each time.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.exc_info is not None
+        return record.exc_info is not None and not isinstance(record.exc_info[1], UNREACHABLE)
 
 
 class LineFormatter(logging.Formatter):

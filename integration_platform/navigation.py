@@ -29,6 +29,7 @@ SIDEBAR = {
                 _item("Lanes", "format_list_numbered", "messaging", "lane"),
                 _item("Bulk actions", "library_add_check", "messaging", "bulk"),
                 _item("Rejections", "block", "messaging", "rejection"),
+                _item("Circuits", "electrical_services", "messaging", "circuit"),
             ],
         },
         {
@@ -47,6 +48,7 @@ SIDEBAR = {
                 _item("Workers", "memory", "messaging", "worker"),
                 _item("Schedules", "schedule", "django_q", "schedule"),
                 _item("Failed tasks", "error", "django_q", "failure"),
+                _item("History", "history", "admin", "logentry"),
                 _item("Users", "person", "auth", "user"),
                 _item("Groups", "group", "auth", "group"),
             ],

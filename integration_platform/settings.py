@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.templatetags.static import static
 
 from connectors.networks import AllowedNetworks
@@ -19,6 +20,7 @@ ENCRYPTION_KEYS = (
     else environment.encryption_keys(environment.kept_in(DATA_DIR / "encryption_keys", environment.new_encryption_key))
 )
 ALLOWED_HOSTS = read("ALLOWED_HOSTS", environment.words, "localhost,127.0.0.1,[::1]")
+HTTPS_ONLY = read("HTTPS_ONLY", environment.boolean, "0")
 CSRF_TRUSTED_ORIGINS = read("CSRF_TRUSTED_ORIGINS", environment.words, "")
 TRUSTED_PROXIES = read("TRUSTED_PROXIES", environment.networks, "")
 METRICS_TOKEN = read("METRICS_TOKEN", str, "")
@@ -53,6 +55,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "integration_platform.proxies.TrustedProxiesMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -61,6 +64,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 ROOT_URLCONF = "integration_platform.urls"
 WSGI_APPLICATION = "integration_platform.wsgi.application"
 TEMPLATES = [
@@ -95,8 +99,32 @@ WHITENOISE_USE_FINDERS = True  # served from the packages themselves: no build s
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 60 * 60  # a working day
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+# Plain http keeps working unless HTTPS_ONLY is set: health checks, sources and `manage.py start` use it on loopback.
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]  # probes ask the process itself, behind the proxy
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS_ONLY else 0
+# whether other names of the domain speak https is not this platform's to promise
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+# No script that did not come from a file of ours. The shell's Alpine compiles the expressions in its attributes, which
+# is 'unsafe-eval'; attributes and dialogs are styled in place, which is 'unsafe-inline' for styles alone.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF, UNSAFE_EVAL],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "object-src": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
 CSRF_FAILURE_VIEW = "messages.problems.csrf_failed"
 # believed from TRUSTED_PROXIES only: the first middleware takes them away from everybody else
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -163,6 +191,10 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": [lambda request: static("connectors/admin.css")],
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("connectors/favicon.svg")}
+    ],
+    "DASHBOARD_CALLBACK": "messages.admin.home.home",
     "SIDEBAR": SIDEBAR,
 }
 

@@ -3,6 +3,8 @@
 from django.http import HttpRequest
 
 from connectors import formats
+from messages import cloud_events
+from messages.exceptions import Refused
 from messages.problems import Problem
 
 MAX_CONTENT_TYPE = 255
@@ -17,10 +19,7 @@ def read_body(http: HttpRequest, *, limit: int) -> bytes:
     chunked = bool(http.META.get("platform.chunked"))
     if announced.isdecimal() and int(announced) > limit and not chunked:
         raise _too_large(limit)
-    try:
-        body = http.read(limit + 1)
-    except OSError as error:  # the sender went away, or its connection broke
-        raise Problem("malformed-body", "The body broke off before its end.") from error
+    body = _read(http, limit + 1)
     if len(body) > limit:
         raise _too_large(limit)
     if not chunked and announced.isdecimal() and len(body) < int(announced):
@@ -28,12 +27,26 @@ def read_body(http: HttpRequest, *, limit: int) -> bytes:
     return bytes(body)
 
 
+def _read(http: HttpRequest, count: int) -> bytes:
+    """The first `count` bytes; asked again, when the configuration changed meanwhile, it goes on where it stood."""
+    read: bytes = getattr(http, "read_bytes", b"")
+    try:
+        read += http.read(max(0, count - len(read)))
+    except OSError as error:  # the sender went away, or its connection broke
+        raise Problem("malformed-body", "The body broke off before its end.") from error
+    http.read_bytes = read  # type: ignore[attr-defined]
+    return read
+
+
 def _check_type(header: str) -> None:
     """What `formats.read` reads; nothing said is taken for JSON."""
     if len(header) > MAX_CONTENT_TYPE:  # it is kept with the message, and a part of it could mean something else
         raise Problem("malformed-header", f"Content-Type has at most {MAX_CONTENT_TYPE} characters.")
     try:
+        cloud_events.check_type(header)
         formats.check_readable(header)
+    except Refused as refused:
+        raise Problem(refused.slug, refused.detail) from None
     except formats.UnknownFormat as error:
         raise Problem("unsupported-media-type", str(error)) from None
 

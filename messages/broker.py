@@ -3,10 +3,14 @@
 For `LaneBroker` the due lanes are the tasks. There is no wake-up row that could be lost, doubled or out of date.
 """
 
+import contextlib
+import logging
 from time import monotonic, sleep
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection
+import redis
+from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.brokers.redis_broker import Redis
@@ -14,13 +18,17 @@ from django_q.conf import Conf
 from django_q.humanhash import uuid
 from django_q.signals import post_execute
 from django_q.signing import SignedPackage
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from messages.beats import beat
-from messages.database import clock
+from messages.database import UNREACHABLE, clock, first_line
 from messages.models import Lane
 
+log = logging.getLogger(__name__)
+
 BEAT_SECONDS = 3.0  # the supervisor takes a role that is silent for thirty for one that hangs
-AWAY_SECONDS = 0.5  # between two looks while the database is away
+AWAY_SECONDS = 0.5  # between two looks while the database or Redis is away
 SETTLE_SECONDS = 0.02  # a woken worker's time to claim, before the same lanes are seen due again
 
 Tasks = list[tuple[Any, str]]
@@ -63,31 +71,72 @@ class Beating:
         return tasks
 
 
+class Patient:
+    """Waits for a queue that is away, and says so once. q2 would wait 10 s and then start another process."""
+
+    unreachable: tuple[type[Exception], ...] = UNREACHABLE
+    list_key: str
+    _away = False
+
+    def dequeue(self) -> Tasks:
+        try:
+            tasks: Tasks = super().dequeue() or []  # type: ignore[misc]
+        except self.unreachable as error:
+            if not self._away:
+                log.warning("The queue %s cannot be reached; waiting for it (%s).", self.list_key, first_line(error))
+            self._away = True
+            connection.close()  # one that broke stays broken
+            sleep(AWAY_SECONDS)
+            return []
+        if self._away:
+            log.warning("The queue %s is there again.", self.list_key)
+        self._away = False
+        return tasks
+
+
 class DueLanes(ORM):
     """Gives out a pump whenever a lane is due, and looks ten times a second: one cheap read each."""
 
     def dequeue(self) -> Tasks:
-        try:
-            due = Lane.objects.due(clock()).exists()
-        except (OperationalError, InterfaceError):
-            # a connection that broke stays broken; q2 would ask each time whether it is well, and then wait 10 s
-            connection.close()
-            sleep(AWAY_SECONDS)
-            return []
-        if due:
+        if Lane.objects.due(clock()).exists():
             sleep(SETTLE_SECONDS)
             return [package("messages.pump.pump")]
         sleep(Conf.POLL)
         return []
 
 
-class LaneBroker(Beating, DueLanes):
+class LaneBroker(Beating, Patient, DueLanes):
     pass
 
 
-class DatabaseTaskBroker(Beating, ORM):
+class DatabaseTaskBroker(Beating, Patient, ORM):
     """Ordinary tasks and schedules in the database."""
 
+    def delete(self, task_id: int) -> None:
+        """A finished task whose row cannot be removed comes once more after `retry`; q2's monitor would end here."""
+        try:
+            super().delete(task_id)
+        except UNREACHABLE as error:
+            log.warning("Task %s stays in the queue and comes again (%s).", task_id, first_line(error))
+            connection.close()
 
-class RedisTaskBroker(Beating, Redis):
+
+class RedisTaskBroker(Beating, Patient, Redis):
     """Ordinary tasks in Redis. They may be lost there; schedules, which live in the database, make them again."""
+
+    unreachable = (redis.RedisError,)
+
+    @staticmethod
+    def get_connection(list_key: str | None = None) -> redis.Redis:
+        """With short time-outs: q2's scheduler asks inside a transaction, and an administrator's click waits, too.
+
+        The one retry is for a connection that broke while nobody used it.
+        """
+        return redis.Redis.from_url(
+            settings.BROKER_URL, socket_connect_timeout=2, socket_timeout=3, retry=Retry(NoBackoff(), 1)
+        )
+
+    def set_stat(self, key: str, value: str, timeout: int) -> None:
+        """Figures for q2's own monitor, twice a second: a Redis that is away is told of elsewhere."""
+        with contextlib.suppress(redis.RedisError):
+            super().set_stat(key, value, timeout)

@@ -43,9 +43,21 @@ class OutcomeKind(TextChoices):
     SUCCEEDED = "succeeded", "Succeeded"  # 2xx
     REFUSED = "refused", "Refused by the destination"  # permanent: 3xx and most 4xx
     FAILED = "failed", "Failed in passing"  # passing: 5xx, 408, 425, 429, time-outs, connections
+    UNKNOWN = "unknown", "Sent, no answer"  # passing or permanent, as the route says: the destination may have it
     MAPPING_FAILED = "mapping_failed", "Mapping failed"  # permanent: nothing was sent
     NOT_SENT = "not_sent", "Could not be sent"  # permanent: the address or the request is not allowed
     CRASHED = "crashed", "Worker died"  # the worker died several times in a row on this message
+
+
+class CircuitState(TextChoices):
+    """Whether the calls of an endpoint flow.
+
+    closed ──► open ──► half-open ──► closed;  half-open ──► open when the try failed;  any ──► closed by a person.
+    """
+
+    CLOSED = "closed", "Closed"  # circuits.settle, circuits.close: calls flow
+    OPEN = "open", "Open"  # circuits.count: too many calls failed; messages wait until `retry_at`
+    HALF_OPEN = "half_open", "Half-open"  # circuits.take_probe: one call is out, the others wait for what comes of it
 
 
 class BulkVerb(TextChoices):

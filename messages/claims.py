@@ -1,5 +1,6 @@
 """What lanes and their workers hand each other: places, claims, work, and what is to be recorded."""
 
+import math
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -13,7 +14,6 @@ class Place:
 
     lane_id: int
     position: int
-    hold: str
     token: int | None
 
 
@@ -28,6 +28,12 @@ class Claim:
     deadline: float
     changes: int = 0
     """`Lane.changes` when its messages were last read."""
+    probe: int | None = None
+    """Its next message is the one call that an open circuit lets through, of this number."""
+    permit: str = ""
+    """Its right to one call, where the endpoint has limits."""
+    send_by: float = math.inf
+    """When its call has to begin, on the worker's monotonic clock: its permit does not last."""
 
 
 @dataclass(frozen=True, slots=True)

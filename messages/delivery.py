@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
+from uuid import uuid4
 
 from django.conf import settings
 from django.utils import timezone
 
-from connectors import formats, retries
+from connectors import auth, formats, retries
 from connectors.catalogue import EndpointPlan, RoutePlan
 from connectors.headers import check_header, redacted
 from connectors.mapping import FieldError, MappingFailed
-from connectors.transport import ApiKeyAuth, OutboundRequest, OutboundResponse, Transport, TransportError
+from connectors.transport import OutboundRequest, OutboundResponse, Transport, TransportError
+from messages import cloud_events, tracing
 from messages.choices import OutcomeKind
 from messages.claims import Work
 from messages.outcomes import Outcome, Received, Reply, Sent
@@ -22,6 +24,7 @@ from messages.problems import PROBLEMS, type_of
 
 MAX_OUTGOING_BYTES = 32 * 1024 * 1024
 WITHOUT_BODY = frozenset({"GET", "DELETE"})
+OWN_HEADERS = frozenset({"x-correlation-id", "idempotency-key", tracing.TRACEPARENT, tracing.TRACESTATE})
 
 
 @lru_cache(maxsize=1)
@@ -48,7 +51,7 @@ def attempt(work: Work, plan: RoutePlan) -> Outcome:
         "reply_mapping_version_id": plan.reply_mapping.version_id if plan.reply_mapping else None,
     }
     try:
-        body, content_type = _outgoing(work, plan)
+        outgoing = _outgoing(work, plan)
     except MappingFailed as error:
         return Outcome(
             OutcomeKind.MAPPING_FAILED,
@@ -58,58 +61,110 @@ def attempt(work: Work, plan: RoutePlan) -> Outcome:
             error=mapping_error(error, "The mapping could not make the outgoing message."),
             **versions,
         )
-    request = _request(work, plan.endpoint, body, content_type)
+    request = _request(work, plan.endpoint, outgoing, event=plan.mapping is None)
+    exchange = auth.call(transport(), request, plan.endpoint.auth)
     sent = Sent(
         method=request.method,
         url=request.url,
-        headers=redacted(request.sent_headers(), also=_secret_header(plan.endpoint)),
-        body=None if plan.mapping is None else body,
+        headers=redacted(exchange.headers, also=plan.endpoint.auth.secret_headers),
+        body=None if plan.mapping is None else outgoing.body,
     )
-    try:
-        response = transport().send(request)
-    except TransportError as error:
+    if isinstance(exchange.answer, TransportError):
+        failure = exchange.answer
         return Outcome(
-            OutcomeKind.NOT_SENT if error.permanent else OutcomeKind.FAILED,
+            _kind(failure),
             clock.started_at,
             clock.milliseconds(),
-            detail=f"{error.detail}{' It may have arrived all the same.' if error.sent else ''}",
+            detail=f"{failure.detail}{' It may have arrived all the same.' if failure.sent else ''}",
             sent=sent,
-            error=error_document("destination-failed", error.detail),
+            error=error_document("destination-failed", failure.detail),
             **versions,
         )
-    return _answered(response, plan, clock, sent, versions)
+    return _answered(exchange.answer, plan, clock, sent, versions)
 
 
-def _outgoing(work: Work, plan: RoutePlan) -> tuple[bytes, str]:
-    """The bytes that go out: the received ones without a mapping, else the mapped value in the endpoint's format."""
-    if plan.mapping is None:
-        return work.body, work.content_type or formats.JSON
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One call that belongs to no message: what was sent, secrets masked, and what came back, or why nothing did."""
+
+    sent: Sent
+    received: Received | None
+    detail: str
+    milliseconds: float
+
+
+def try_out(endpoint: EndpointPlan, body: bytes, content_type: str) -> Trial:
+    """Calls the endpoint once with these bytes, as a message would, under names that nobody has used before."""
+    clock = _Clock(timezone.now(), time.monotonic())
+    work = Work(0, uuid4(), 0, 0, "", False, 0, body, content_type, None)
     try:
-        payload = formats.read(work.body, work.content_type, force_list=plan.force_list)
-        body, content_type = formats.write(plan.mapping.run(payload), plan.endpoint.format)
+        payload = formats.read(body, content_type) if endpoint.template else None
+        outgoing = _Outgoing(body, content_type, *_addressed(endpoint, payload))
+    except (MappingFailed, formats.MalformedBody, formats.UnknownFormat) as error:
+        return Trial(Sent(endpoint.method, endpoint.url, [], body), None, str(error), clock.milliseconds())
+    request = _request(work, endpoint, outgoing, event=False)
+    exchange = auth.call(transport(), request, endpoint.auth)
+    headers = redacted(exchange.headers, also=endpoint.auth.secret_headers)
+    sent = Sent(method=request.method, url=request.url, headers=headers, body=request.body)
+    answer = exchange.answer
+    if isinstance(answer, TransportError):
+        return Trial(sent, None, answer.detail, clock.milliseconds())
+    received = Received(answer.status_code, redacted(answer.headers), answer.body, answer.truncated)
+    return Trial(sent, received, "", clock.milliseconds())
+
+
+@dataclass(slots=True)
+class _Outgoing:
+    body: bytes
+    content_type: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+
+
+def _outgoing(work: Work, plan: RoutePlan) -> _Outgoing:
+    """What goes out: the received bytes without a mapping, else the mapped value in the endpoint's format."""
+    endpoint, payload = plan.endpoint, None
+    body, content_type = work.body, work.content_type or formats.JSON
+    try:
+        if plan.mapping is not None or endpoint.template is not None:
+            payload = formats.read(work.body, work.content_type, force_list=plan.force_list)
+        if plan.mapping is not None:
+            payload = plan.mapping.run(payload)
+            body, content_type = formats.write(payload, endpoint.format)
     except (formats.UnwritableValue, formats.MalformedBody, formats.UnknownFormat) as error:
         raise single_failure(str(error)) from error
-    if len(body) > MAX_OUTGOING_BYTES:
+    if plan.mapping is not None and len(body) > MAX_OUTGOING_BYTES:
         raise single_failure(f"The mapped message is larger than {MAX_OUTGOING_BYTES} bytes.")
-    return body, content_type
+    return _Outgoing(body, content_type, *_addressed(endpoint, payload))
 
 
-def _request(work: Work, endpoint: EndpointPlan, body: bytes, content_type: str) -> OutboundRequest:
-    """Configured headers first; those by which the destination recognises a repeat cannot be overridden."""
+def _addressed(endpoint: EndpointPlan, payload: Any) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """URL and headers, with the payload's values where they ask for some. Raises MappingFailed."""
+    return endpoint.template.fill(payload) if endpoint.template else (endpoint.url, endpoint.headers)
+
+
+def _request(work: Work, endpoint: EndpointPlan, outgoing: _Outgoing, *, event: bool) -> OutboundRequest:
+    """Configured headers, but for those by which the destination recognises a message, a repeat and a trace.
+
+    `event`: the payload goes on unchanged, and with it the attributes of a CloudEvent that came in headers.
+    """
     with_body = endpoint.method not in WITHOUT_BODY
-    headers = {"Content-Type": content_type} if with_body else {}
-    configured = {name.lower() for name, _ in endpoint.headers}
-    headers = {name: value for name, value in headers.items() if name.lower() not in configured}
-    headers.update(endpoint.headers)
+    configured = {name.lower() for name, _ in outgoing.headers}
+    headers = {"Content-Type": outgoing.content_type} if with_body and "content-type" not in configured else {}
+    headers |= {name: value for name, value in outgoing.headers if name.lower() not in OWN_HEADERS}
+    if event:
+        headers |= cloud_events.received(work.headers)
     headers["X-Correlation-ID"] = str(work.correlation_id)
     headers["Idempotency-Key"] = _idempotency_key(work)
+    headers |= tracing.trace_of(work.headers, work.correlation_id).next_span()
     return OutboundRequest(
         method=endpoint.method,
-        url=endpoint.url,
+        url=outgoing.url,
         headers=tuple(headers.items()),
-        body=body if with_body else None,
+        body=outgoing.body if with_body else None,
         deadline_seconds=endpoint.timeout_seconds,
-        auth=endpoint.auth,
+        id=str(work.correlation_id),
+        tls=endpoint.tls,
     )
 
 
@@ -119,8 +174,10 @@ def _idempotency_key(work: Work) -> str:
     return key if key and check_header("Idempotency-Key", key) is None else str(work.correlation_id)
 
 
-def _secret_header(endpoint: EndpointPlan) -> frozenset[str]:
-    return frozenset({endpoint.auth.header.lower()}) if isinstance(endpoint.auth, ApiKeyAuth) else frozenset()
+def _kind(failure: TransportError) -> OutcomeKind:
+    if failure.permanent:
+        return OutcomeKind.NOT_SENT
+    return OutcomeKind.UNKNOWN if failure.sent else OutcomeKind.FAILED
 
 
 def _answered(
@@ -129,7 +186,8 @@ def _answered(
     status = response.status_code
     received = Received(status, redacted(response.headers), response.body, response.truncated)
     plain = Reply(status, response.header("content-type"), response.body)
-    if retries.is_success(status):
+    meaning = plan.statuses.meaning(status)
+    if meaning == retries.Meaning.SUCCESS:
         reply, error = _mapped_reply(response, plain, plan)
         return Outcome(
             OutcomeKind.SUCCEEDED,
@@ -142,7 +200,7 @@ def _answered(
             error=error,
             **versions,
         )
-    passing = retries.is_passing(status)
+    passing = meaning == retries.Meaning.PASSING
     detail = _refusal(status, passing)
     slug = "destination-failed" if passing else "destination-refused"
     return Outcome(

@@ -20,10 +20,18 @@ class NotPossible(Exception):
     """An operator's verb that does not fit the state that the row is in by now; the text says so to people."""
 
 
-class LaneUnavailable(Exception):
-    """A synchronous message cannot take its turn: its lane is paused or blocked. `slug` is that of the problem."""
+class ConfigurationChanged(Exception):
+    """Somebody has changed the configuration since the plan at hand was made: look again and begin anew."""
 
-    def __init__(self, slug: str, detail: str) -> None:
+
+class LaneUnavailable(Exception):
+    """A synchronous message cannot take its turn: its lane stands, or its endpoint is not called.
+
+    `slug` is that of the problem, `retry_after` in seconds.
+    """
+
+    def __init__(self, slug: str, detail: str, *, retry_after: int = 30) -> None:
         super().__init__(detail)
         self.slug = slug
         self.detail = detail
+        self.retry_after = retry_after

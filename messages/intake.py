@@ -4,7 +4,8 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -16,14 +17,15 @@ from connectors import formats
 from connectors.catalogue import RoutePlan
 from connectors.choices import Ordering, Pattern
 from connectors.expressions import ExpressionFailed
+from connectors.models import Revision
 from connectors.paths import MISSING
 from connectors.readers import Reader
-from messages import lanes
-from messages.choices import Hold
+from messages import accepting, cloud_events, limits, sparing
+from messages.accepting import Taking
 from messages.claims import Claim, Work, to_work
 from messages.database import write
-from messages.exceptions import LaneUnavailable, Refused
-from messages.models import Message, SearchKey
+from messages.exceptions import ConfigurationChanged, LaneUnavailable, Refused
+from messages.models import Message
 
 MAX_KEY = 255
 MAX_LANE_KEY = 255
@@ -40,7 +42,7 @@ class Incoming:
     content_type: str
     headers: Mapping[str, str]
     idempotency_key: str | None
-    """From a header; the route's own expression is used without one."""
+    """From a header; without one a CloudEvent's source and id, then the route's own expression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,73 +59,68 @@ def accept(
     plan: RoutePlan,
     incoming: Incoming,
     *,
-    lease_seconds: float | None = None,
-    owner: str = "",
+    taking: Taking | None = None,
+    revision: int | None = None,
     resubmission_of: int | None = None,
+    standing: LaneUnavailable | None = None,
 ) -> Accepted:
     """Commits one message, or finds the one that it repeats.
 
-    With `lease_seconds` (synchronous callers) an idle lane is claimed in the same transaction, and a lane that stands
-    still raises LaneUnavailable. Raises Refused for a payload that the route does not take.
+    With `taking` (synchronous callers) an idle lane is claimed in the same transaction, and a lane that stands still
+    raises LaneUnavailable; so does `standing`, which the caller knows of. Raises Refused for a payload that the route
+    does not take, and ConfigurationChanged if `revision` is given and is not that of the configuration any more.
     """
-    value = _parse(plan, incoming)
-    key = None if resubmission_of else incoming.idempotency_key or _idempotency_key(plan, value)
-    digest = hashlib.sha256(incoming.body).digest()
-    message = _message(plan, incoming, key, digest)
+    value, key = _read_payload(plan, incoming, named=resubmission_of is None)
+    message = _message(plan, incoming, key)
     message.resubmission_of_id = resubmission_of
     lane_key = _lane_key(plan, value, message.correlation_id)
-    search_keys = _search_keys(plan, value)
     try:
-        return _commit(plan, message, lane_key, search_keys, lease_seconds=lease_seconds, owner=owner)
+        if standing is not None:  # a repeat is answered all the same, by the newest configuration
+            if revision is not None and Revision.current() != revision:
+                raise ConfigurationChanged
+            raise standing
+        return _placed(plan, message, lane_key, _search_keys(plan, value), taking=taking, revision=revision)
     except (IntegrityError, LaneUnavailable):
-        # Repeats are rare, so nobody looks for them first: the unique key finds them, and the position that was taken
-        # is rolled back with the rest. A repeat on a lane that stands still gets its answer all the same.
+        # Repeats are rare, so nobody looks for them first: the unique key finds them, and nothing has been stored then.
+        # A repeat on a lane that stands still gets its answer all the same.
         first = None if key is None else _find(plan, key)
         if first is None:
             raise
-        return _repeat(first, digest)
+        return _repeat(first, bytes(message.body_digest))
 
 
-def _commit(
+def _placed(
     plan: RoutePlan,
     message: Message,
     lane_key: str,
     search_keys: list[tuple[str, str]],
     *,
-    lease_seconds: float | None,
-    owner: str,
+    taking: Taking | None,
+    revision: int | None,
 ) -> Accepted:
     before = time.monotonic()
-    with write():
-        place = lanes.accept(plan.id, lane_key, lease_seconds=lease_seconds, owner=owner)
-        if lease_seconds is not None and place.hold:
-            raise _unavailable(place.hold)  # rolls the position back: no message is made
-        message.lane_id, message.position = place.lane_id, place.position
-        message.save(force_insert=True)
-        if search_keys:
-            SearchKey.objects.bulk_create(
-                [SearchKey(message_id=message.pk, name=name, value=value) for name, value in search_keys]
-            )
-    if place.token is None or lease_seconds is None:
+    if taking is None:
+        accepting.accept(message, lane_key, search_keys, revision=revision)
         return Accepted(message)
-    claim = Claim(place.lane_id, plan.id, place.token, place.position - 1, before + lease_seconds)
+    with write() if plan.endpoint.limits else nullcontext():  # lane and permit are one transaction
+        # whoever finds no room leaves the message to the workers, in its turn
+        taking = replace(taking, if_idle=limits.room(plan.endpoint, 1) > 0)
+        place = accepting.accept(message, lane_key, search_keys, taking=taking, revision=revision)
+        if place.token is None:
+            return Accepted(message)
+        claim = Claim(place.lane_id, plan.id, place.token, place.position - 1, before + taking.lease_seconds)
+        sparing.grant(plan.endpoint, [claim], before=before)
     return Accepted(message, claim=claim, work=to_work(message))
 
 
-def _unavailable(hold: str) -> LaneUnavailable:
-    if hold == Hold.BLOCKED:
-        return LaneUnavailable("lane-blocked", "An earlier message of this lane could not be delivered and blocks it.")
-    return LaneUnavailable("paused", "This lane has been paused.")
-
-
-def _message(plan: RoutePlan, incoming: Incoming, key: str | None, digest: bytes) -> Message:
+def _message(plan: RoutePlan, incoming: Incoming, key: str | None) -> Message:
     return Message(
         correlation_id=uuid7(),
         route_id=plan.id,
         pattern=incoming.pattern,
         retryable=incoming.pattern == Pattern.ASYNC,
         body=incoming.body,
-        body_digest=digest,
+        body_digest=hashlib.sha256(incoming.body).digest(),
         content_type=incoming.content_type[:255],
         headers=dict(incoming.headers) or None,
         idempotency_key=key,
@@ -131,17 +128,29 @@ def _message(plan: RoutePlan, incoming: Incoming, key: str | None, digest: bytes
     )
 
 
+def _read_payload(plan: RoutePlan, incoming: Incoming, *, named: bool = True) -> tuple[Any, str | None]:
+    """The value of a payload that the route takes, and the idempotency key. Without `named` it has none."""
+    value = _parse(plan, incoming)
+    event_key = cloud_events.key_of(incoming.content_type, incoming.headers, value)
+    _check_schema(plan, value)
+    if not named:
+        return value, None
+    return value, incoming.idempotency_key or _shortened_key(event_key) or _idempotency_key(plan, value)
+
+
 def _parse(plan: RoutePlan, incoming: Incoming) -> Any:
     try:
-        value = formats.read(incoming.body, incoming.content_type, force_list=plan.force_list)
+        return formats.read(incoming.body, incoming.content_type, force_list=plan.force_list)
     except formats.MalformedBody as error:
         raise Refused("malformed-body", str(error)) from None
     except formats.UnknownFormat as error:
         raise Refused("unsupported-media-type", str(error)) from None
+
+
+def _check_schema(plan: RoutePlan, value: Any) -> None:
     if plan.schema is not None and (errors := plan.schema.errors(value)):
         listed = [{"path": error.path, "message": error.message} for error in errors]
         raise Refused("invalid-payload", "The payload does not fit the route's schema.", listed)
-    return value
 
 
 def _find(plan: RoutePlan, key: str) -> Message | None:
@@ -174,8 +183,11 @@ def _shortened(text: str) -> str:
 def _idempotency_key(plan: RoutePlan, value: Any) -> str | None:
     if plan.idempotency_key is None:
         return None
-    text = _scalar(_read(plan.idempotency_key, value, "idempotency_key"))
-    return text if text is None or len(text) <= MAX_KEY else _shortened(text)
+    return _shortened_key(_scalar(_read(plan.idempotency_key, value, "idempotency_key")))
+
+
+def _shortened_key(key: str | None) -> str | None:
+    return key if key is None or len(key) <= MAX_KEY else _shortened(key)
 
 
 def _search_keys(plan: RoutePlan, value: Any) -> list[tuple[str, str]]:

@@ -1,9 +1,9 @@
-"""The queue: accept, claim, read ahead, renew, release, finish. Only this and `steering` write lane rows.
+"""The queue: claim, read ahead, renew, release, finish. Only this, `accepting` and `steering` write lane rows.
 
 Why nothing is lost, doubled or overtaken:
 
-- `accept` takes the next position under the lane's row lock, in the transaction that inserts the message: positions
-  are dense, and their order is the order of commit.
+- `accepting.accept` takes the next position under the lane's row lock, in the transaction that inserts the message:
+  positions are dense, and their order is the order of commit.
 - `claim` gives a lane to one worker for a limited time and raises its token.
 - `finish` records an attempt, its message, its result and the lane's progress in one transaction, and only if the
   token is still the claimer's. Whoever lost a lane records nothing.
@@ -15,21 +15,20 @@ Why nothing is lost, doubled or overtaken:
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from connectors.choices import OnFailure
 from connectors.retries import RetryPolicy
 from messages.choices import OPEN_STATUSES, Hold, OutcomeKind, Status
-from messages.claims import WORK_FIELDS, Claim, Finished, Place, Work, to_work
-from messages.database import clock, clock_reading, write
+from messages.claims import WORK_FIELDS, Claim, Finished, Work, to_work
+from messages.database import clock, clock_reading, together, write
 from messages.models import Lane, Message
 from messages.outcomes import Outcome, Policy
-from messages.recording import record
+from messages.recording import judge_all, write_rows
 
 SUSPECT_STRIKES = 2  # claims without progress after which a lane runs alone
 SUSPECT_PATIENCE = timedelta(seconds=5)  # how long it waits for a worker that has nothing else to do
@@ -37,59 +36,9 @@ MAX_STRIKES = 5  # … and after which its head is taken for what kills the work
 MOVING_ON = Policy(RetryPolicy(1, 0, 1, 0), OnFailure.SKIP)
 
 
-def accept(route_id: int, key: str, *, lease_seconds: float | None = None, owner: str = "") -> Place:
-    """Takes the next position of a lane, making the lane if it is new. Runs inside the caller's transaction.
-
-    With `lease_seconds` the lane is claimed at once if it is idle: no message before this one, no hold.
-    """
-    postgresql = connection.vendor == "postgresql"
-    takes = lease_seconds is not None
-    values: dict[str, Any] = {
-        "route": route_id,
-        "key": key,
-        "owner": owner if takes else "",
-        "takes": takes,
-        "one": int(takes),
-    }
-    if postgresql:
-        values["lease"] = f"{lease_seconds or 0} seconds"
-        now_sql, lease_sql = "statement_timestamp()", "statement_timestamp() + CAST(%(lease)s AS interval)"
-    else:
-        now = clock_reading()
-        values["now"] = _stored(now)
-        values["lease"] = _stored(now + timedelta(seconds=lease_seconds or 0))
-        now_sql, lease_sql = "%(now)s", "%(lease)s"
-    idle = "(%(takes)s AND lane.last_position = lane.done_position AND lane.hold = '')"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            INSERT INTO messaging_lane AS lane
-                (route_id, key, last_position, done_position, due_at, lease_until, token, strikes, owner, hold, changes)
-            VALUES (%(route)s, %(key)s, 1, 0, {now_sql}, CASE WHEN %(takes)s THEN {lease_sql} END,
-                    %(one)s, %(one)s, %(owner)s, '', 0)
-            ON CONFLICT (route_id, key) DO UPDATE SET
-                last_position = lane.last_position + 1,
-                due_at = CASE WHEN lane.due_at IS NULL AND lane.hold = '' THEN excluded.due_at ELSE lane.due_at END,
-                lease_until = CASE WHEN {idle} THEN excluded.lease_until ELSE lane.lease_until END,
-                token = lane.token + CASE WHEN {idle} THEN 1 ELSE 0 END,
-                strikes = CASE WHEN {idle} THEN 1 ELSE lane.strikes END,
-                owner = CASE WHEN {idle} THEN excluded.owner ELSE lane.owner END
-            RETURNING id, last_position, done_position, hold, token
-            """,  # noqa: S608 - the pieces are constants of this function
-            values,
-        )
-        lane_id, last, done, hold, token = cursor.fetchone()
-    claimed = takes and last == done + 1 and hold == Hold.NONE
-    return Place(lane_id, last, hold, token if claimed else None)
-
-
-def _stored(moment: datetime) -> Any:
-    return connection.ops.adapt_datetimefield_value(moment)
-
-
-def any_due() -> bool:
-    """A plain read: an idle platform takes no write lock."""
-    return Lane.objects.due(clock()).exists()
+def any_due(without: Collection[int] = ()) -> bool:
+    """A plain read: an idle platform takes no write lock. `without` names endpoints that do not matter."""
+    return Lane.objects.due(clock()).without_endpoints(without).exists()
 
 
 def suspect_waits() -> bool:
@@ -101,30 +50,49 @@ def _overdue_suspect() -> dict[str, Any]:
     return {"strikes__gte": SUSPECT_STRIKES, "due_at__lte": clock() - SUSPECT_PATIENCE}
 
 
-def claim(count: int, *, lease_seconds: float, owner: str, policies: Mapping[int, Policy], alone: bool) -> list[Claim]:
-    """Takes up to `count` due lanes. `alone` says that the caller holds none: only then it may get a suspect one.
+def claim(
+    count: int,
+    *,
+    lease_seconds: float,
+    owner: str,
+    policies: Mapping[int, Policy],
+    alone: bool,
+    without: Collection[int] = (),
+) -> list[Claim]:
+    """Takes up to `count` due lanes, none of the endpoints `without`.
 
-    A suspect one that has been waiting too long comes first then. Ask `any_due` first.
+    `alone` says that the caller holds none: only then it may get a suspect one. A suspect one that has been waiting too
+    long comes first then. Ask `any_due` first.
     """
     before = time.monotonic()
     with write():
-        due = Lane.objects.due(clock()).select_for_update(skip_locked=True, of=("self",)).order_by("due_at")
+        due = free(Lane.objects.flowing(clock()).without_endpoints(without))
         lanes = list(due.filter(**_overdue_suspect())[:1]) if alone else []
         if not lanes:
             lanes = list(due.filter(strikes__lt=SUSPECT_STRIKES)[:count])
         if not lanes and alone:
             lanes = list(due[:1])
         if lanes and lanes[0].strikes >= MAX_STRIKES:
-            _declare_crashed(lanes[0], policies)
+            declare_crashed(lanes[0], policies)
             return []
         if not lanes:
             return []
-        Lane.objects.filter(pk__in=[lane.pk for lane in lanes]).update(
-            lease_until=clock() + timedelta(seconds=lease_seconds),
-            token=F("token") + 1,
-            strikes=F("strikes") + 1,
-            owner=owner,
-        )
+        return lease(lanes, lease_seconds=lease_seconds, owner=owner, before=before)
+
+
+def free(due: QuerySet[Lane]) -> QuerySet[Lane]:
+    """Locked, without those that somebody else is about to take; the longest due first."""
+    return due.select_for_update(skip_locked=True, of=("self",)).order_by("due_at")
+
+
+def lease(lanes: Sequence[Lane], *, lease_seconds: float, owner: str, before: float) -> list[Claim]:
+    """Gives locked lanes to `owner`; `before` is when the caller began, on its monotonic clock."""
+    Lane.objects.filter(pk__in=[lane.pk for lane in lanes]).update(
+        lease_until=clock() + timedelta(seconds=lease_seconds),
+        token=F("token") + 1,
+        strikes=F("strikes") + 1,
+        owner=owner,
+    )
     until = before + lease_seconds
     return [Claim(lane.pk, lane.route_id, lane.token + 1, lane.done_position, until, lane.changes) for lane in lanes]
 
@@ -219,8 +187,14 @@ def finish(finished: Sequence[Finished], *, now: datetime) -> None:
                 mine.append(entry)
             else:  # recorded before; a lane that is still leased went on to its next message then
                 entry.kept = True
-        record(mine, now)
-        _update_lanes(mine, rows)
+        _record(mine, rows, now)
+
+
+def _record(finished: Sequence[Finished], rows: Mapping[int, Lane], now: datetime) -> None:
+    judge_all(finished)
+    with together():
+        write_rows(finished, now)
+        _update_lanes(finished, rows)
 
 
 def locked(lane_ids: Iterable[int]) -> Iterable[Lane]:
@@ -235,9 +209,8 @@ def _update_lanes(finished: Sequence[Finished], rows: Mapping[int, Lane]) -> Non
         if verdict is None:
             continue
         if verdict.status is None:
-            Lane.objects.filter(pk=lane.pk).update(
-                due_at=None if lane.hold else clock() + timedelta(seconds=verdict.delay_seconds), **FREE
-            )
+            # a paused lane, too: it is not due while it is held, and resuming it does not forget the back-off
+            Lane.objects.filter(pk=lane.pk).update(due_at=clock() + timedelta(seconds=verdict.delay_seconds), **FREE)
         elif verdict.blocks:
             # a paused lane stays paused; its dead head blocks it once it is resumed
             Lane.objects.filter(pk=lane.pk).update(due_at=None, hold=lane.hold or Hold.BLOCKED, **FREE)
@@ -257,7 +230,7 @@ def _update_lanes(finished: Sequence[Finished], rows: Mapping[int, Lane]) -> Non
         Lane.objects.filter(pk__in=more).update(due_at=clock(), **FREE, **forward)
 
 
-def _declare_crashed(lane: Lane, policies: Mapping[int, Policy]) -> None:
+def declare_crashed(lane: Lane, policies: Mapping[int, Policy]) -> None:
     """The head took a worker down MAX_STRIKES times in a row: it ends here, and support staff see why."""
     head = Message.objects.open().filter(lane=lane.pk, position=lane.head_position).only(*WORK_FIELDS).first()
     if head is None:
@@ -270,5 +243,4 @@ def _declare_crashed(lane: Lane, policies: Mapping[int, Policy]) -> None:
     held = Claim(lane.pk, lane.route_id, lane.token, lane.done_position, 0.0)
     policy = policies.get(lane.route_id, MOVING_ON)
     finished = [Finished(held, to_work(head), outcome, policy, let_go=True)]
-    record(finished, now)
-    _update_lanes(finished, {lane.pk: lane})
+    _record(finished, {lane.pk: lane}, now)

@@ -11,11 +11,11 @@ from django.db.models import Model
 from django.utils import timezone
 
 from connectors.catalogue import catalogue
-from messages import intake, steering
+from messages import circuits, cloud_events, intake, steering, tracing
 from messages.database import write
 from messages.exceptions import NotPossible
 from messages.intake import Incoming
-from messages.models import Lane, Message
+from messages.models import Circuit, Lane, Message
 
 AT_THE_END = "Its lane had gone on, so it went to the end of its lane."
 
@@ -50,7 +50,9 @@ def resubmit(message: Message, body: bytes, *, by: Any, reason: str) -> Message:
     take.
     """
     plan = catalogue.by_id()[message.route_id]
-    incoming = Incoming(message.pattern, body, message.content_type, {}, None)
+    headers = message.headers or {}
+    kept = {**tracing.received(headers), **cloud_events.received(headers)}
+    incoming = Incoming(message.pattern, body, message.content_type, kept, None)
     with write():
         made = intake.accept(plan, incoming, resubmission_of=message.pk).message
         replaced = steering.cancel(message.pk, reason=f"Resubmitted as {made}. {reason}", now=timezone.now())
@@ -98,6 +100,15 @@ def resume(lane: Lane, *, by: Any, reason: str) -> None:
         if not steering.unhold(lane.pk):
             raise NotPossible("The lane is not paused.")
         _log(lane, by, f"Resumed. {reason}")
+
+
+def close_circuit(circuit: Circuit, *, by: Any, reason: str) -> None:
+    """The endpoint is called again at once; its circuit opens anew if calls go on to fail."""
+    with write():
+        if not circuits.close(circuit):
+            raise NotPossible("The circuit is closed already.")
+        _log(circuit, by, f"Closed by hand. {reason}")
+        _log(circuit.endpoint, by, f"Closed its circuit by hand. {reason}")
 
 
 def _head(lane: Lane, position: int) -> Message | None:

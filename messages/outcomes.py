@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from connectors import retries
-from connectors.choices import OnFailure, Pattern
+from connectors.choices import OnFailure, OnUnknown, Pattern
 from connectors.retries import RetryPolicy
 from messages.choices import OutcomeKind, Status
 
@@ -75,6 +75,7 @@ class Policy:
 
     retry: RetryPolicy
     on_failure: str
+    on_unknown: str = OnUnknown.RETRY
 
 
 def judge(
@@ -96,7 +97,8 @@ def judge(
     if pattern == Pattern.SYNC and not retryable:
         return Verdict(Status.FAILED)
     blocks = policy.on_failure == OnFailure.BLOCK
-    if outcome.kind in PERMANENT:
+    stops = outcome.kind == OutcomeKind.UNKNOWN and policy.on_unknown == OnUnknown.STOP
+    if outcome.kind in PERMANENT or stops:
         return Verdict(Status.DEAD, blocks=True) if blocks else Verdict(Status.FAILED)
     if outcome.kind == OutcomeKind.CRASHED:
         return Verdict(Status.DEAD, blocks=blocks)

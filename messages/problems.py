@@ -1,6 +1,7 @@
 """Problem documents (RFC 9457), for every error that leaves the platform."""
 
 import logging
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +11,12 @@ from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
 
 from connectors import formats
+from messages.database import UNREACHABLE, Seldom, first_line
 
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER_UNREACHABLE = "5"
 
 # slug: status and title; section 8 of the contract
 PROBLEMS = {
@@ -75,6 +78,17 @@ class Problem(Exception):
         )
 
 
+_complaint = Seldom()
+
+
+def unreachable(error: Exception) -> Problem:
+    """What is answered while the database is away. It may have committed before the connection broke: nobody knows."""
+    if _complaint.now():
+        log.error("The database cannot be reached; answering 503 (%s).", first_line(error))
+    detail = "The database cannot be reached. Try again; what is sent with the same idempotency key is stored once."
+    return Problem("unavailable", detail, headers={"Retry-After": RETRY_AFTER_UNREACHABLE})
+
+
 class OneRepresentation(BaseContentNegotiation):
     """There is one representation of everything here, whatever a client says it accepts (RFC 9110, 12.4.1)."""
 
@@ -113,6 +127,10 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Django calls it while it handles the error, whichever view or middleware that came from."""
+    error = sys.exc_info()[1]
+    if isinstance(error, UNREACHABLE):
+        return _answer(request, unreachable(error))
     return _answer(request, Problem("internal-error", "The platform failed; the failure has been logged."))
 
 
@@ -123,5 +141,8 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 def _answer(request: HttpRequest, problem: Problem) -> HttpResponse:
     """The admin's pages are for people; everything else gets the document."""
     if request.path.startswith("/admin/") and problem.status != 500:
-        return render(request, "problem.html", {"problem": problem.document()}, status=problem.status)
+        page = render(request, "problem.html", {"problem": problem.document()}, status=problem.status)
+        for name, value in problem.headers.items():
+            page[name] = value
+        return page
     return problem.response()

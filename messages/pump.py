@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,10 +26,13 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from django.utils import timezone
 
 from connectors.catalogue import RoutePlan, catalogue
-from messages import delivery, lanes
+from messages import delivery, lanes, limits, sparing
 from messages.beats import beat, stop_wanted
+from messages.breaker import breaker
+from messages.bulkhead import Bulkhead, full_endpoints
 from messages.choices import OutcomeKind
 from messages.claims import Claim, Finished, Work
+from messages.database import Seldom
 from messages.outcomes import Outcome, Policy
 
 log = logging.getLogger(__name__)
@@ -42,6 +45,8 @@ LOOK_SECONDS = 0.02
 BEAT_SECONDS = 1.0
 LEASE_MARGIN = 0.25  # an I/O thread does not start in the last quarter of a lease
 RECORD_RETRY_SECONDS = 0.5
+SLOW_SECONDS = 1.0  # a call that is out for longer does not keep the others from going on
+MAX_OVERTIME_SECONDS = 40.0  # budget, overtime and the longest call together end before q2's timeout
 
 
 @dataclass(slots=True)
@@ -56,6 +61,7 @@ class Hand:
     """How many messages to read ahead next: one at first, more while they are small."""
     sent: int = 0
     busy: bool = False
+    busy_since: float = 0.0
     waiter: "Future[Finished] | None" = None
     """A synchronous request that waits for the first message."""
 
@@ -87,10 +93,14 @@ class Pump:
         self._owner = owner_name()
         self._hands: dict[int, Hand] = {}
         self._inbox: queue.SimpleQueue[Delivered | Hand | None] = queue.SimpleQueue()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="delivery")
+        self._pool = Bulkhead(threads, name="delivery")
         self._unrecorded: list[tuple[Hand, Finished]] = []
+        self._complaint = Seldom()
         self._next_renew = time.monotonic() + lease_seconds / 3
         self._stopping = False
+        self._spent = False
+        self._slow: set[int] = set()
+        """Endpoints whose answers this pump waits for although its budget is spent."""
         self._clearing = False
         """Nothing more is claimed until the hands are empty: a lane waits that has to run alone."""
         self.done = 0
@@ -101,25 +111,41 @@ class Pump:
         try:
             while True:
                 now = time.monotonic()
-                self._stopping = self._stopping or now >= end
+                if now >= end:
+                    self._spent = self._is_spent(overtime=now - end)
                 if now >= next_beat:
                     next_beat = now + BEAT_SECONDS
                     beat("worker")
                     self._stopping = self._stopping or stop_wanted()
                     self._clearing = bool(self._hands and self._guarded(lanes.suspect_waits))
                 self._clearing = self._clearing and bool(self._hands)
-                may_claim = not self._stopping and not self._clearing and len(self._hands) < self._max_lanes
+                may_claim = not self._ends and not self._clearing
                 if may_claim and now >= next_look and not self._guarded(self._claim):
                     next_look = now + LOOK_SECONDS
                 if self._hands:
                     idle_since = now
                     self._guarded(lambda: self._step(LOOK_SECONDS))
-                elif self._stopping or now - idle_since >= linger_seconds:
+                elif self._ends or now - idle_since >= linger_seconds:
                     return self.done
                 else:
                     time.sleep(LOOK_SECONDS)
         finally:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.shutdown()
+
+    @property
+    def _ends(self) -> bool:
+        """Nothing more is sent."""
+        return self._stopping or self._spent
+
+    def _is_spent(self, *, overtime: float) -> bool:
+        """Whether this pump, at the end of its budget, ends: not while it would only wait for endpoints that are slow.
+
+        They are left out from now on, and the others go on, since this process works nothing else meanwhile.
+        """
+        late = time.monotonic() - SLOW_SECONDS
+        waits = {hand.plan.endpoint.id for hand in self._hands.values() if hand.busy and hand.busy_since < late}
+        self._slow |= waits
+        return not waits or overtime >= MAX_OVERTIME_SECONDS
 
     def serve(self) -> None:
         """Until `stop`: works the lanes that `take` hands over."""
@@ -127,7 +153,7 @@ class Pump:
             while not self._stopping or self._hands:
                 self._guarded(lambda: self._step(RECORD_RETRY_SECONDS if self._unrecorded else self._lease_seconds / 3))
         finally:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.shutdown()
             connection.close()
 
     def _guarded(self, step: Callable[[], Any]) -> Any:
@@ -135,17 +161,18 @@ class Pump:
         try:
             return step()
         except (OperationalError, InterfaceError):
-            log.exception("The database did not answer; trying again.")
+            if self._complaint.now():
+                log.exception("The database did not answer; trying again.")
             connection.close()
             time.sleep(RECORD_RETRY_SECONDS)
             return None
 
     def take(self, claim: Claim, work: Work, plan: RoutePlan) -> "Future[Finished]":
-        """Hands over a lane that `lanes.accept` claimed. The future tells how its first message was recorded."""
+        """Hands over a lane that `intake.accept` claimed. The future tells how its first message was recorded."""
         waiter: Future[Finished] = Future()
         hand = Hand(claim, plan, time.monotonic(), ahead=[work], busy=True, waiter=waiter)
         self._inbox.put(hand)  # first, so that its lease is renewed from the start
-        self._pool.submit(self._deliver, hand, work)
+        self._pool.submit(plan.endpoint.id, self._deliver, hand, work)
         return waiter
 
     def stop(self) -> None:
@@ -154,20 +181,47 @@ class Pump:
         self._inbox.put(None)  # wakes the database thread
 
     def _claim(self) -> bool:
-        if not lanes.any_due():
+        full, room = full_endpoints(
+            (hand.plan.endpoint.id for hand in self._hands.values()),
+            most=self._max_lanes,
+        )
+        full |= self._slow
+        if not room or not lanes.any_due(full):
             return False
         plans = catalogue.by_id()
         claims = lanes.claim(
-            self._max_lanes - len(self._hands),
+            room,
+            without=full,
             lease_seconds=self._lease_seconds,
             owner=self._owner,
             policies=_policies(plans),
             alone=not self._hands,
         )
+        claims += self._claim_sparingly(plans, min(room, self._threads), without=full)
         plans = catalogue.by_id()  # again: a route may be younger than the first look, and its lane claimed already
         for claim in claims:
             self._hands[claim.lane_id] = Hand(claim, plans[claim.route_id], time.monotonic())
         return bool(claims)
+
+    def _claim_sparingly(self, plans: Mapping[int, RoutePlan], room: int, *, without: set[int]) -> list[Claim]:
+        """Lanes of endpoints that have limits, and one lane of each endpoint that is to be tried again."""
+        ready = set(breaker.ready()) - without
+        endpoints = {plan.endpoint.id: plan.endpoint for plan in plans.values()}
+        limited = {pk for pk, endpoint in endpoints.items() if endpoint.limits} - without
+        found: list[Claim] = []
+        for pk in sorted(ready & set(endpoints) | sparing.waiting(limited)):
+            found += sparing.claim(
+                endpoints[pk],
+                room,
+                probes=pk in ready,
+                lease_seconds=self._lease_seconds,
+                owner=self._owner,
+                policies=_policies(plans),
+                alone=not self._hands,
+            )
+        if ready:
+            breaker.look_again()
+        return found
 
     def _step(self, wait: float) -> None:
         """One round: read ahead, send what may go, collect what came back, record it, keep the leases."""
@@ -183,17 +237,24 @@ class Pump:
         idle = [hand for hand in self._hands.values() if not hand.busy]
         if not idle:
             return
-        if not self._stopping:
-            self._read_ahead([hand for hand in idle if not hand.ahead])
-        empty = [hand for hand in idle if self._stopping or not hand.ahead]
-        if empty:
-            lanes.release([hand.claim for hand in empty])
-            for hand in empty:
+        may_go = [hand for hand in idle if self._may_go(hand)]
+        self._read_ahead([hand for hand in may_go if not hand.ahead])
+        for hand in may_go:
+            if hand.ahead:
+                hand.busy, hand.busy_since = True, time.monotonic()
+                self._pool.submit(hand.plan.endpoint.id, self._deliver, hand, hand.ahead[0])
+        unsent = [hand for hand in idle if not hand.busy]
+        if unsent:
+            lanes.release([hand.claim for hand in unsent])
+            for hand in unsent:
                 self._hands.pop(hand.claim.lane_id, None)
-        for hand in idle:
-            if not self._stopping and hand.ahead:
-                hand.busy = True
-                self._pool.submit(self._deliver, hand, hand.ahead[0])
+                _call_ended(hand, None)
+
+    def _may_go(self, hand: Hand) -> bool:
+        """Not while this pump stops, nor while the circuit of its endpoint is open, unless it is the probe."""
+        if self._ends or hand.plan.endpoint.id in self._slow:
+            return False
+        return hand.claim.probe is not None or not breaker.stands(hand.plan.endpoint)
 
     def _read_ahead(self, hands: list[Hand]) -> None:
         for count in {hand.count for hand in hands}:
@@ -207,7 +268,8 @@ class Pump:
     def _deliver(self, hand: Hand, work: Work) -> None:
         """In an I/O thread. A bug in here must reach the lane as an outcome, or the lane would wait for ever."""
         outcome: Outcome | None = None
-        if time.monotonic() < hand.claim.deadline - self._lease_seconds * LEASE_MARGIN:
+        begin_by = min(hand.claim.deadline - self._lease_seconds * LEASE_MARGIN, hand.claim.send_by)
+        if time.monotonic() < begin_by:
             try:
                 outcome = delivery.attempt(work, hand.plan)
             except Exception:  # the edge of a thread: recorded with its traceback
@@ -240,9 +302,10 @@ class Pump:
             if hand.waiter is not None:  # first: it must not be forgotten when the database is away
                 hand.waiter.cancel()
             lanes.release([hand.claim])
+            _call_ended(hand, None)
             return
         spent = hand.sent + 1 >= QUANTUM_MESSAGES or time.monotonic() - hand.since >= QUANTUM_SECONDS
-        let_go = spent or self._stopping or self._clearing or not self._claims
+        let_go = spent or self._ends or self._clearing or not self._claims or bool(hand.claim.permit)
         finished = Finished(hand.claim, entry.work, entry.outcome, policy_of(hand.plan), let_go=let_go)
         self._unrecorded.append((hand, finished))
         self._hands.setdefault(hand.claim.lane_id, hand)
@@ -257,9 +320,11 @@ class Pump:
         except Exception:  # a row that cannot be written must not take the others along: the edge of a group
             log.exception("A group of %s outcomes could not be recorded; recording them one by one.", len(pairs))
             pairs = [(hand, entry) for hand, entry in pairs if self._recorded_alone(hand, entry, now)]
-        self._unrecorded = []
+        done, self._unrecorded = self._unrecorded, []
         for hand, entry in pairs:
             self._settle(hand, entry)
+        for hand, entry in done:
+            _call_ended(hand, entry.outcome)
 
     def _recorded_alone(self, hand: Hand, entry: Finished, now: datetime) -> bool:
         try:
@@ -309,12 +374,25 @@ class Pump:
                 del self._hands[lane_id]
 
 
+def _call_ended(hand: Hand, outcome: Outcome | None) -> None:
+    """Tells the circuit what came of a call, None if it was not made, and gives its permit back."""
+    endpoint, claim = hand.plan.endpoint, hand.claim
+    permit, claim.permit = claim.permit, ""
+    probe, claim.probe = claim.probe, None
+    if permit:
+        limits.give_back(endpoint, permit)
+    if probe is not None:
+        breaker.settle(endpoint, probe, outcome)
+    elif outcome is not None:
+        breaker.count(endpoint, outcome)
+
+
 def owner_name() -> str:
     return f"{socket.gethostname()[:60]}:{os.getpid()}"
 
 
 def policy_of(plan: RoutePlan) -> Policy:
-    return Policy(plan.retry, plan.on_failure)
+    return Policy(plan.retry, plan.on_failure, plan.on_unknown)
 
 
 def _policies(plans: Mapping[int, RoutePlan]) -> dict[int, Policy]:

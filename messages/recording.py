@@ -1,4 +1,4 @@
-"""The rows that an attempt leaves behind: attempt, result, message. `lanes.finish` calls it, in its transaction."""
+"""The rows that an attempt leaves behind: attempt, result, message. `lanes` calls it, in its transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,12 +8,17 @@ from django.db.models import F
 
 from messages.choices import OPEN_STATUSES, OutcomeKind, Status
 from messages.claims import Finished
+from messages.database import insert
 from messages.models import Attempt, Message, Result
 from messages.outcomes import judge
 
+REPLACED = "ON CONFLICT (message_id) DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}" for name in ("status_code", "content_type", "body", "error", "created_at")
+)
 
-def record(finished: Sequence[Finished], now: datetime) -> None:
-    """Judges what came out (`verdict`), and writes attempts, results and messages. The lanes' locks are held."""
+
+def judge_all(finished: Sequence[Finished]) -> None:
+    """Says what becomes of each message (`verdict`). The lanes' locks are held."""
     retryable = _now_retryable(finished)
     for entry in finished:
         work = entry.work
@@ -24,13 +29,13 @@ def record(finished: Sequence[Finished], now: datetime) -> None:
             pattern=work.pattern,
             retryable=work.retryable or work.message_id in retryable,
         )
-    Attempt.objects.bulk_create([_attempt(entry) for entry in finished])
-    Result.objects.bulk_create(
-        [_result(entry, now) for entry in finished if entry.verdict and entry.verdict.status is not None],
-        update_conflicts=True,
-        unique_fields=["message"],
-        update_fields=["status_code", "content_type", "body", "error", "created_at"],
-    )
+
+
+def write_rows(finished: Sequence[Finished], now: datetime) -> None:
+    """Attempts, results and messages as they were judged; nothing is read."""
+    insert([_attempt(entry) for entry in finished])
+    results = [_result(entry, now) for entry in finished if entry.verdict and entry.verdict.status is not None]
+    insert(results, on_conflict=REPLACED)
     _update_messages(finished, now)
 
 

@@ -39,12 +39,33 @@ class Budget:
             return self._spent <= self._per_minute
 
 
+class OncePerMinute:
+    """Who was noted in the running minute already."""
+
+    def __init__(self) -> None:
+        self._minutes: dict[int, int] = {}
+
+    def is_first(self, key: int) -> bool:
+        minute = int(time.monotonic() // 60)
+        seen, self._minutes[key] = self._minutes.get(key), minute
+        return seen != minute
+
+    def clear(self) -> None:
+        self._minutes.clear()
+
+
 budget = Budget(PER_MINUTE)
+refusals = OncePerMinute()
+"""Of each application one refusal for its rate is evidence enough: the others say the same."""
 
 
 def reject(http: HttpRequest, plan: RoutePlan | None, problem: Problem) -> None:
     """Keeps one refused request. Bodies only of callers who proved who they are; a failure here changes no answer."""
-    if problem.status >= 500 or not budget.spend():
+    if problem.status >= 500:
+        return
+    if plan is not None and problem.slug == "rate-limited" and not refusals.is_first(plan.source_id):
+        return
+    if not budget.spend():
         return
     body = getattr(http, "refused_body", b"") if getattr(http, "caller_is_known", False) else b""
     announced = http.META.get("CONTENT_LENGTH") or ""

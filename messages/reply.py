@@ -13,15 +13,45 @@ from django.http import HttpResponse
 from connectors import formats
 from connectors.catalogue import RoutePlan
 from connectors.choices import Reply
+from messages import intake
+from messages.accepting import Taking
+from messages.breaker import breaker
 from messages.choices import Status
-from messages.intake import Accepted
+from messages.exceptions import LaneUnavailable
+from messages.intake import Accepted, Incoming
 from messages.models import Message, Result
 from messages.problems import Problem
-from messages.pump import web_pump
+from messages.pump import owner_name, web_pump
 from messages.serializers import result_document
 
 POLL_FIRST_SECONDS = 0.01
 POLL_LAST_SECONDS = 0.1
+
+
+def accept(plan: RoutePlan, incoming: Incoming, *, revision: int | None = None) -> Accepted:
+    """Commits the message of a synchronous caller; an idle lane is claimed at once.
+
+    Raises LaneUnavailable where its lane, its endpoint's circuit or the whole route stands still, unless it repeats a
+    message; and Refused as `intake.accept` does.
+    When the time has come to try the endpoint of an open circuit, the message is the one that is tried.
+    """
+    probe, standing = None, None
+    try:
+        if plan.paused or plan.endpoint.paused:
+            raise LaneUnavailable("paused", "This route is paused.")
+        probe = breaker.admit(plan.endpoint)
+    except LaneUnavailable as unavailable:
+        standing = unavailable
+    accepted = None
+    try:
+        taking = Taking(owner_name(), settings.LEASE_SECONDS)
+        accepted = intake.accept(plan, incoming, taking=taking, revision=revision, standing=standing)
+    finally:
+        if probe is not None and (accepted is None or accepted.claim is None):
+            breaker.settle(plan.endpoint, probe, None)
+    if accepted.claim is not None:
+        accepted.claim.probe = probe
+    return accepted
 
 
 def wait_for(accepted: Accepted, plan: RoutePlan, *, deadline: float) -> Message | None:

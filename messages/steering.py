@@ -93,7 +93,10 @@ def hold(lane_id: int) -> bool:
 
 
 def unhold(lane_id: int) -> bool:
-    """A paused lane is due again if it has work, or blocked again if its head is dead. False if it is not paused."""
+    """A paused lane is due again if it has work, or blocked again if its head is dead. False if it is not paused.
+
+    A head that backs off goes on doing so: a pause does not hurry anybody, nor use up attempts.
+    """
     with write():
         lane = _lane(lane_id)
         if lane.hold != Hold.PAUSED:
@@ -101,8 +104,12 @@ def unhold(lane_id: int) -> bool:
         head = Message.objects.filter(lane=lane_id, position=lane.head_position)
         if head.filter(status=Status.DEAD).exists():
             Lane.objects.filter(pk=lane_id).update(hold=Hold.BLOCKED, due_at=None)
-        else:
-            Lane.objects.filter(pk=lane_id).update(hold=Hold.NONE, due_at=clock() if lane.depth else None)
+            return True
+        resumed = Lane.objects.filter(pk=lane_id)
+        if not lane.depth:
+            resumed.update(hold=Hold.NONE, due_at=None)
+        elif not resumed.filter(due_at__gt=clock()).update(hold=Hold.NONE):
+            resumed.update(hold=Hold.NONE, due_at=clock())
     return True
 
 

@@ -1,20 +1,15 @@
 """What runs under django-q2 besides the pump: signs of life, retention, and a watch over the lanes."""
 
-import logging
 from datetime import timedelta
 
-from django.db.models import F, Q
 from django.utils import timezone
 from django_q.models import Schedule
 
 from connectors.models import Route
-from messages import bulk
+from messages import bulk, watch
 from messages.beats import beat
-from messages.choices import Hold
-from messages.database import clock, write
-from messages.models import Attempt, Lane, Message, Rejection, Result, SearchKey
-
-log = logging.getLogger(__name__)
+from messages.database import write
+from messages.models import Attempt, Message, Rejection, Result, SearchKey
 
 BATCH = 500
 BULK_BUDGET_SECONDS = 55.0  # less than the minute after which the schedule comes again
@@ -85,10 +80,7 @@ def work_bulks() -> int:
 
 
 def watch_lanes() -> int:
-    """Asserts that no lane has work and no due time; wakes any that has, and says so: it would be a fault of ours."""
-    asleep = Lane.objects.filter(due_at=None, hold=Hold.NONE, last_position__gt=F("done_position"))
-    with write():
-        woken = asleep.filter(Q(lease_until=None) | Q(lease_until__lt=clock())).update(due_at=clock())
-    if woken:
-        log.error("%s lanes had work but no due time; they have been woken.", woken)
+    """Wakes lanes that sleep over their work, and logs those that nobody takes or that end their workers."""
+    woken = watch.wake()
+    watch.complain()
     return woken

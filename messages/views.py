@@ -1,13 +1,12 @@
 """The HTTP edge for source applications: read, ask the modules that know, answer."""
 
 import time
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -15,23 +14,21 @@ from connectors import formats
 from connectors.catalogue import RoutePlan, catalogue
 from connectors.choices import OnDeadline, Pattern, Scheme
 from connectors.signatures import challenge_of
-from messages import intake, reply, steering
-from messages.authentication import authenticate, is_authentic
+from messages import cloud_events, intake, openapi, rates, reply, steering, tracing
+from messages.authentication import Caller, authenticate, is_authentic
 from messages.bodies import read_body
 from messages.choices import FINAL_STATUSES
-from messages.database import clock_reading
-from messages.exceptions import LaneUnavailable, Refused
+from messages.database import UNREACHABLE, clock_reading
+from messages.exceptions import ConfigurationChanged, LaneUnavailable, Refused
 from messages.intake import Accepted, Incoming
 from messages.models import Message
 from messages.preferences import Preferences, idempotency_key, preferences, wait_seconds
-from messages.problems import Problem
-from messages.pump import owner_name
+from messages.problems import Problem, unreachable
 from messages.rejections import reject
 from messages.serializers import accepted_document, etag, result_document
 
-KEPT_HEADERS = ("User-Agent", "Traceparent", "Tracestate", "X-Request-Id")
+KEPT_HEADERS = ("User-Agent", "X-Request-Id")
 RETRY_AFTER_OPEN = "1"
-RETRY_AFTER_STANDING = "30"
 MAX_WAIT_SECONDS = 30.0
 
 
@@ -42,27 +39,42 @@ class PlatformView(APIView):
         return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
     def handle_exception(self, exc: Exception) -> Any:
-        if isinstance(exc, OperationalError | InterfaceError):
-            detail = "The platform cannot reach its database. Nothing was accepted; send the request again."
-            exc = Problem("unavailable", detail, headers={"Retry-After": "5"})
+        if isinstance(exc, UNREACHABLE):
+            exc = unreachable(exc)
         return super().handle_exception(exc)
 
 
 class WebhookView(PlatformView):
     def post(self, request: Request, slug: str, pattern: str | None = None) -> HttpResponse:
+        """By the configuration that this process remembers: a message is committed only while that holds, and whoever
+        is refused is refused by the newest one. So nobody has to ask for the revision first."""
         http = request._request
-        plan = catalogue.by_slug(slug)
-        if plan is None or not plan.enabled:
-            raise Problem("not-found", "There is no such route, or it is disabled.")
-        try:
-            return self._take(http, plan, pattern)
-        except Problem as problem:
-            reject(http, plan, problem)
-            raise
+        while True:
+            known = catalogue.remembered()
+            plan = known.by_slug.get(slug)
+            try:
+                if plan is None or not plan.enabled:
+                    raise Problem("not-found", "There is no such route, or it is disabled.")
+                return self._take(http, plan, pattern, known.revision)
+            except (Problem, ConfigurationChanged) as refusal:
+                if catalogue.moved_since(known):
+                    continue
+                if isinstance(refusal, Problem) and plan is not None and plan.enabled:
+                    reject(http, plan, refusal)
+                raise
 
-    def _take(self, http: HttpRequest, plan: RoutePlan, pattern: str | None) -> HttpResponse:
+    def _take(self, http: HttpRequest, plan: RoutePlan, pattern: str | None, revision: int) -> HttpResponse:
         caller = authenticate(http, plan.credentials, read=lambda: read_body(http, limit=plan.max_body_bytes))
         http.caller_is_known = True  # type: ignore[attr-defined]
+        left = rates.spend(plan.source_id, plan.requests_per_minute)
+        response = self._push(http, plan, pattern, caller, revision)
+        for name, value in left.items():
+            response[name] = value
+        return response
+
+    def _push(
+        self, http: HttpRequest, plan: RoutePlan, pattern: str | None, caller: Caller, revision: int
+    ) -> HttpResponse:
         wishes = preferences(http)
         pattern = _pattern(plan, pattern, wishes)
         key = idempotency_key(http) or caller.own_id()
@@ -73,12 +85,14 @@ class WebhookView(PlatformView):
         incoming = Incoming(pattern, body, http.headers.get("Content-Type", ""), _kept_headers(http), key)
         try:
             if pattern == Pattern.SYNC:
-                return _synchronous(http, plan, incoming, wishes)
-            return _asynchronous(http, intake.accept(plan, incoming), plan)
+                return _synchronous(http, plan, incoming, wishes, revision)
+            return _asynchronous(http, intake.accept(plan, incoming, revision=revision), plan)
         except Refused as refused:
             raise Problem(refused.slug, refused.detail, refused.extra()) from refused
         except LaneUnavailable as standing:
-            raise Problem(standing.slug, standing.detail, headers={"Retry-After": RETRY_AFTER_STANDING}) from standing
+            raise Problem(
+                standing.slug, standing.detail, headers={"Retry-After": str(standing.retry_after)}
+            ) from standing
 
 
 class ResultView(PlatformView):
@@ -95,6 +109,14 @@ class ResultView(PlatformView):
         return _result(http, reply.load(message.correlation_id) or message)
 
 
+class OpenApiView(PlatformView):
+    """The description of everything here, for anybody: it holds schemas and no secrets."""
+
+    def get(self, request: Request) -> HttpResponse:
+        document = formats.dump(openapi.document())
+        return _unless_known(request._request, document, {"ETag": etag(document), "Cache-Control": "no-cache"})
+
+
 def _result(http: HttpRequest, message: Message) -> HttpResponse:
     standing = message.standing(clock_reading())
     document = formats.dump(result_document(message, message.route.slug, standing))
@@ -105,19 +127,24 @@ def _result(http: HttpRequest, message: Message) -> HttpResponse:
     }
     if standing not in FINAL_STATUSES:
         headers["Retry-After"] = RETRY_AFTER_OPEN
+    return _unless_known(http, document, headers)
+
+
+def _unless_known(http: HttpRequest, document: bytes, headers: dict[str, str]) -> HttpResponse:
+    """The document, or 304 for a caller whose If-None-Match names the ETag of `headers`."""
     known = [tag.strip().removeprefix("W/") for tag in http.headers.get("If-None-Match", "").split(",")]
     if headers["ETag"] in known or "*" in known:
         return HttpResponse(status=304, headers=headers)
     return HttpResponse(document, content_type=formats.JSON, headers=headers)
 
 
-def _synchronous(http: HttpRequest, plan: RoutePlan, incoming: Incoming, wishes: Preferences) -> HttpResponse:
+def _synchronous(
+    http: HttpRequest, plan: RoutePlan, incoming: Incoming, wishes: Preferences, revision: int
+) -> HttpResponse:
     """Stores the message, waits for its end in the turn of its lane, and answers with what the destination said."""
-    if plan.paused or plan.endpoint.paused:
-        raise LaneUnavailable("paused", "This route is paused.")
     seconds = plan.sync_deadline_seconds if wishes.wait is None else min(wishes.wait, plan.sync_deadline_seconds)
     deadline = time.monotonic() + seconds
-    accepted = intake.accept(plan, incoming, lease_seconds=settings.LEASE_SECONDS, owner=owner_name())
+    accepted = reply.accept(plan, incoming, revision=revision)
     if accepted.replayed:
         response = _repeated(accepted, plan)
     else:
@@ -167,7 +194,13 @@ def _accepted(message: Message, plan: RoutePlan, url: str) -> HttpResponse:
 
 
 def _result_url(http: HttpRequest, message: Message) -> str:
-    return http.build_absolute_uri(reverse("result", args=[str(message.correlation_id)]))
+    return f"{http.scheme}://{http.get_host()}{_results_path(get_script_prefix())}{message.correlation_id}"
+
+
+@lru_cache(maxsize=4)
+def _results_path(script_prefix: str) -> str:
+    """Reversed once: it is the same for all but its last part."""
+    return reverse("result", args=["x"]).removesuffix("x")
 
 
 def _pattern(plan: RoutePlan, asked: str | None, wishes: Preferences) -> str:
@@ -180,7 +213,8 @@ def _pattern(plan: RoutePlan, asked: str | None, wishes: Preferences) -> str:
 
 
 def _kept_headers(http: HttpRequest) -> dict[str, str]:
-    return {name: value[:1000] for name in KEPT_HEADERS if (value := http.headers.get(name))}
+    named = {name: value[:1000] for name in KEPT_HEADERS if (value := http.headers.get(name))}
+    return {**named, **tracing.received(http.headers), **cloud_events.received(http.headers)}
 
 
 def _uuid(text: str) -> UUID:

@@ -15,9 +15,21 @@ from factory.django import DjangoModelFactory
 from connectors import formats, models
 from connectors.choices import EndpointAuth, OnFailure, Ordering, Pattern, Patterns, Scheme
 from connectors.keys import hash_key
-from messages.choices import FINAL_STATUSES, BulkState, BulkVerb, Hold, ItemState, OutcomeKind, Status
+from messages.choices import FINAL_STATUSES, BulkState, BulkVerb, CircuitState, Hold, ItemState, OutcomeKind, Status
 from messages.intake import uuid7
-from messages.models import Attempt, Bulk, BulkItem, Lane, Message, Rejection, Result, SearchKey, Worker
+from messages.models import (
+    Allowance,
+    Attempt,
+    Bulk,
+    BulkItem,
+    Circuit,
+    Lane,
+    Message,
+    Rejection,
+    Result,
+    SearchKey,
+    Worker,
+)
 
 now = factory.LazyFunction(timezone.now)
 
@@ -74,6 +86,28 @@ class EndpointFactory(DjangoModelFactory):
     application = factory.SubFactory(ApplicationFactory)
     url = "http://127.0.0.1:9/orders"  # the discard port: nobody listens there
     timeout_seconds = 2
+
+
+class AllowanceFactory(DjangoModelFactory):
+    class Meta:
+        model = Allowance
+
+    class Params:
+        full = factory.Trait(full_until=ahead(30))
+
+    endpoint = factory.SubFactory(EndpointFactory)
+
+
+class CircuitFactory(DjangoModelFactory):
+    class Meta:
+        model = Circuit
+
+    class Params:
+        open = factory.Trait(state=CircuitState.OPEN, since=now, retry_at=ahead(30), reason="20 of 30 calls failed")
+        ready = factory.Trait(state=CircuitState.OPEN, since=ahead(-30), retry_at=ahead(-1))
+        half_open = factory.Trait(state=CircuitState.HALF_OPEN, since=ahead(-30), retry_at=ahead(30), probe=1)
+
+    endpoint = factory.SubFactory(EndpointFactory)
 
 
 class LookupTableFactory(DjangoModelFactory):

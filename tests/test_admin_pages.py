@@ -15,6 +15,7 @@ from connectors.configuration import apply_configuration
 from connectors.keys import key_matches
 from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Mapping, Route
 from messages import intake, lanes
+from messages.accepting import Taking
 from messages.choices import OutcomeKind
 from messages.claims import Finished
 from messages.intake import Incoming
@@ -56,7 +57,7 @@ def message(configured: None) -> Message:
     assert plan is not None
     body = json.dumps({"id": f"47{XSS}", "price": 1}).encode()
     accepted = intake.accept(
-        plan, Incoming("sync", body, "application/json", {"User-Agent": XSS}, None), lease_seconds=30
+        plan, Incoming("sync", body, "application/json", {"User-Agent": XSS}, None), taking=Taking("web", 30)
     )
     assert accepted.claim is not None
     assert accepted.work is not None
@@ -211,7 +212,7 @@ ROUTE = {
     "slug": "orders", "enabled": "on", "patterns": "async", "reply": "document", "ordering": "route",
     "on_failure": "block",
     "max_attempts": 8, "first_delay_seconds": 5, "factor": 3, "max_delay_seconds": 3600, "sync_deadline_seconds": 8,
-    "on_deadline": "timeout", "max_body_bytes": 1000, "retention_days": 30,
+    "on_deadline": "timeout", "on_unknown": "retry", "max_body_bytes": 1000, "retention_days": 30,
 }  # fmt: skip
 
 

@@ -13,13 +13,14 @@ ROOT = Path(__file__).parents[1]
 SUITE = [
     "tests/messages",
     "tests/connectors/test_configuration.py",
+    "tests/connectors/test_secrets.py",
     "tests/test_admin_pages.py",
     "tests/integration_platform/test_health.py",
 ]
 
 
 @pytest.mark.postgresql
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.skipif("TEST_DATABASE_URL" in os.environ, reason="this is the run on the other database")
 def test_the_suite_passes_on_postgresql() -> None:
     url = need(POSTGRESQL, "TEST_POSTGRESQL_URL")

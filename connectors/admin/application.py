@@ -16,7 +16,7 @@ from connectors.models import Application
 @admin.register(Application)
 class ApplicationAdmin(NamedAdmin):
     list_display = ("__str__", "slug", "credential_count", "endpoint_count", "route_count", "changed")
-    fieldsets = ((None, {"fields": ("name", "slug", "description")}),)
+    fieldsets = ((None, {"fields": ("name", "slug", "description", "requests_per_minute")}),)
     uses_fieldsets = (("Leads to", {"fields": ("endpoint_links", "route_links")}),)
     readonly_fields = ("endpoint_links", "route_links")
     inlines = (CredentialInline,)

@@ -14,7 +14,16 @@ from unfold.decorators import display
 
 from connectors.models.base import Named
 
-TEXT_ROWS = {"expression": 5, "schema": 12, "entries": 12, "headers": 3, "search_keys": 3, "force_list": 2}
+TEXT_ROWS = {
+    "expression": 5,
+    "schema": 12,
+    "entries": 12,
+    "headers": 3,
+    "query_parameters": 2,
+    "search_keys": 3,
+    "force_list": 2,
+    "statuses": 2,
+}
 SHOWN_LINKS = 50
 
 

@@ -7,92 +7,141 @@ from urllib.parse import urlsplit
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.decorators import display
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
+from unfold.decorators import action, display
+from unfold.widgets import (
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
-from connectors.admin.base import NamedAdmin, links
+from connectors.admin.base import NamedAdmin, links, page_of
 from connectors.admin.pausing import Pausable
-from connectors.headers import check_header
+from connectors.auth import SCHEMES, InvalidAuth, Parameter, build
+from connectors.choices import EndpointAuth
+from connectors.forms import ExactJSONFormField
 from connectors.models import Endpoint
-from connectors.models.endpoint import AUTH_PARAMETERS
+from connectors.models.endpoint import secret_headers
 from connectors.networks import refusal
 
-HELP = {
-    "header": "The header that carries the key. Empty: X-API-Key.",
-    "key": "",
-    "token": "Sent as Authorization: Bearer …",
-    "username": "",
-    "password": "",
-}
-SECRETS = ("key", "token", "password")
-SENT_AS_THEY_ARE = ("key", "token")
-"""Secrets that are a header's value; a password is encoded and may hold any letters."""
+PARAMETERS: dict[str, dict[str, Parameter]] = {}
+"""What each name means to the schemes that have it."""
+for _scheme, _auth in SCHEMES.items():
+    for _parameter in _auth.parameters:
+        PARAMETERS.setdefault(_parameter.name, {})[_scheme] = _parameter
+CIRCUIT_FIELDS = tuple(
+    f"circuit_{name}" for name in ("enabled", "failure_share", "minimum_calls", "window_seconds", "open_seconds")
+)
+LIMIT_FIELDS = ("max_concurrent", "rate_calls", "rate_per")
+WITH_USUAL_VALUE = (*CIRCUIT_FIELDS[1:], "rate_per")
 USED_WHERE = {
-    name: " || ".join(f"auth_scheme == '{scheme}'" for scheme, names in AUTH_PARAMETERS.items() if name in names)
-    for name in HELP
+    name: " || ".join(f"auth_scheme == '{scheme}'" for scheme in schemes) for name, schemes in PARAMETERS.items()
 }
 
 
-def secret_field(label: str) -> forms.CharField:
-    """Never filled in by the platform nor by a browser."""
-    widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
-    return forms.CharField(required=False, strip=False, label=label, widget=widget)
+def _field(parameter: Parameter) -> forms.Field:
+    """Secrets are never filled in, neither by the platform nor by a browser."""
+    if parameter.secret:
+        widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+        return forms.CharField(required=False, strip=False, label=parameter.label, widget=widget)
+    if parameter.pairs:
+        return ExactJSONFormField(required=False, label=parameter.label, widget=UnfoldAdminTextareaWidget({"rows": 2}))
+    if parameter.choices:
+        return forms.ChoiceField(
+            required=False, label=parameter.label, choices=parameter.choices, widget=UnfoldAdminSelectWidget
+        )
+    return forms.CharField(required=False, label=parameter.label, widget=UnfoldAdminTextInputWidget)
+
+
+def _help(schemes: dict[str, Parameter]) -> str:
+    """What the schemes say about a name; where they differ, each says it for itself."""
+    texts = {EndpointAuth(scheme).label: parameter.help for scheme, parameter in schemes.items() if parameter.help}
+    if len(set(texts.values())) < 2:
+        return "".join(list(texts.values())[:1])
+    return " ".join(f"{label}: {text}" for label, text in texts.items())
+
+
+class _NeverShown(UnfoldAdminTextareaWidget):
+    """For a secret of several lines: what was typed does not come back with the errors either."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
 
 
 class EndpointForm(forms.ModelForm):
-    """Secrets are write-only: an empty field keeps what is stored for the same scheme."""
+    """Secrets are write-only: an empty field keeps what is stored for the same scheme.
 
-    header = forms.CharField(required=False, label="Header", widget=UnfoldAdminTextInputWidget)
-    key = secret_field("API key")
-    token = secret_field("Bearer token")
-    username = forms.CharField(required=False, label="User name", widget=UnfoldAdminTextInputWidget)
-    password = secret_field("Password")
+    The fields of the schemes are added below, from what the schemes say themselves.
+    """
+
+    private_key = forms.CharField(required=False, label="Private key", widget=_NeverShown({"rows": 2}))
 
     class Meta:
         model = Endpoint
-        fields = ("name", "slug", "application", "url", "method", "format", "headers", "timeout_seconds", "auth_scheme")
+        fields = (
+            *(
+                "name",
+                "slug",
+                "application",
+                "url",
+                "method",
+                "format",
+                "query_parameters",
+                "headers",
+                "timeout_seconds",
+            ),
+            *("auth_scheme", "tls_ca", "tls_certificate"),
+            *CIRCUIT_FIELDS,
+            *LIMIT_FIELDS,
+        )
         labels = {"timeout_seconds": "Time-out, seconds"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        stored = self.instance.read_auth() if self.instance.pk else {}
-        for name, help_text in HELP.items():
+        if "private_key" in self.fields:
+            state = "Set; leave it empty to keep it." if self.instance.tls_key else "Not set."
+            self.fields["private_key"].help_text = f"{state} PEM, of the client certificate, without a password."
+        stored = self.instance.stored_auth() if self.instance.pk else {}
+        for name, schemes in PARAMETERS.items():
             if name not in self.fields:
                 continue
+            help_text, (parameter, *_) = _help(schemes), schemes.values()
             self.fields[name].help_text = help_text
-            if name not in SECRETS:
-                self.fields[name].initial = stored.get(name, "")
-            else:
+            if parameter.secret:
                 state = "Set; leave it empty to keep it." if stored.get(name) else "Not set."
                 self.fields[name].help_text = f"{state} {help_text}".strip()
+            else:
+                self.fields[name].initial = stored.get(name) or parameter.default or None
+        for name in WITH_USUAL_VALUE:
+            if name in self.fields:
+                self.fields[name].required = False  # empty: the usual value
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        # before the model's own checks; it goes with its certificate
+        kept = self.instance.tls_key if cleaned.get("tls_certificate") else ""
+        self.instance.tls_key = cleaned.get("private_key") or kept
         scheme = cleaned.get("auth_scheme", "none")
         same = self.instance.pk and self.initial.get("auth_scheme") == scheme
-        stored = self.instance.read_auth() if same else {}
-        parameters: dict[str, str] = {}
-        for name, is_secret in AUTH_PARAMETERS[scheme].items():
-            value = cleaned.get(name) or (stored.get(name, "") if is_secret else "")
-            if not value and name == "header":
-                value = "X-API-Key"
-            if not value:
-                self.add_error(name, "This authentication needs it.")
-            parameters[name] = value
-        self._check_headers(parameters)
-        self.auth_parameters = parameters
+        stored = self.instance.stored_auth() if same else {}
+        self.auth_parameters: dict[str, Any] = {}
+        for parameter in SCHEMES[scheme].parameters:
+            value = cleaned.get(parameter.name) or (stored.get(parameter.name) if parameter.secret else None)
+            if value and value != parameter.default:
+                self.auth_parameters[parameter.name] = value
+        if not any(parameter.name in self.errors for parameter in SCHEMES[scheme].parameters):
+            try:
+                build(scheme, self.auth_parameters)
+            except InvalidAuth as error:
+                self.add_error(error.field, str(error))
+        for name in WITH_USUAL_VALUE:
+            if name in cleaned and cleaned[name] in (None, ""):
+                cleaned[name] = getattr(Endpoint(), name)
         return cleaned
-
-    def _check_headers(self, parameters: dict[str, str]) -> None:
-        header = parameters.get("header", "Authorization")
-        if problem := check_header(header, ""):
-            self.add_error("header", problem)
-            return
-        for name in SENT_AS_THEY_ARE:
-            if problem := check_header(header, parameters.get(name, "")):
-                self.add_error(name, problem)
 
     def save(self, commit: bool = True) -> Endpoint:
         endpoint: Endpoint = super().save(commit=False)
@@ -102,34 +151,64 @@ class EndpointForm(forms.ModelForm):
         return endpoint
 
 
+EndpointForm.declared_fields.update(
+    {name: _field(next(iter(schemes.values()))) for name, schemes in PARAMETERS.items()}
+)
+
+
 @admin.register(Endpoint)
 class EndpointAdmin(Pausable, NamedAdmin):
     form = EndpointForm
     list_display = ("__str__", "slug", "application", "method", "url", "state", "changed")
     list_filter = ("application", "auth_scheme", "paused")
-    list_select_related = ("application",)
+    list_select_related = ("application", "circuit")
+    parts = frozenset({"circuit", "allowance"})
     search_fields = ("slug", "name", "url")
     autocomplete_fields = ("application",)
     conditional_fields = USED_WHERE
     fieldsets = (
         (None, {"fields": ("name", "slug", "application")}),
-        ("Call", {"fields": ("method", "url", "format", "headers", "timeout_seconds")}),
-        ("Authentication", {"fields": ("auth_scheme", *HELP)}),
+        ("Call", {"fields": ("method", "url", "format", "query_parameters", "headers", "timeout_seconds")}),
+        ("Authentication", {"fields": ("auth_scheme", *PARAMETERS)}),
+        ("TLS", {"fields": ("tls_ca", "tls_certificate", "private_key"), "classes": ("collapse",)}),
+        ("Limits", {"fields": LIMIT_FIELDS}),
+        ("Circuit breaker", {"fields": CIRCUIT_FIELDS}),
     )
-    uses_fieldsets = (("Used by", {"fields": ("route_links",)}),)
-    readonly_fields = ("route_links",)
+    uses_fieldsets = (("Now", {"fields": ("circuit_link",)}), ("Used by", {"fields": ("route_links",)}))
+    readonly_fields = ("route_links", "circuit_link")
+    actions_detail = ("test", *Pausable.actions_detail)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Who may only look sees which scheme it is, not the empty fields for its secrets."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
-        plain = {"fields": ("auth_scheme",)}
-        return tuple((title, plain if title == "Authentication" else options) for title, options in fieldsets)
+        plain = {"Authentication": {"fields": ("auth_scheme",)}, "TLS": {"fields": ("tls_ca", "tls_certificate")}}
+        return tuple((title, plain.get(title, options)) for title, options in fieldsets)
 
-    @display(description="State", label={"calling": "success", "paused": "warning"})
+    @action(description="Test call", icon="network_check", permissions=["change"])
+    def test(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Opens the page that asks what to send; nothing is called by following it."""
+        return redirect("admin:messaging_endpoint_test", pk=object_id)
+
+    @display(
+        description="State",
+        label={"calling": "success", "paused": "warning", "circuit open": "danger", "circuit half-open": "warning"},
+    )
     def state(self, endpoint: Endpoint) -> str:
-        return "paused" if endpoint.paused else "calling"
+        circuit = getattr(endpoint, "circuit", None)
+        if endpoint.paused:
+            return "paused"
+        return "calling" if circuit is None or circuit.retry_at is None else f"circuit {circuit}".lower()
+
+    @display(description="Circuit")
+    def circuit_link(self, endpoint: Endpoint) -> SafeString:
+        """To the page that can close it. An endpoint that never failed has none."""
+        circuit = getattr(endpoint, "circuit", None)
+        if circuit is None:
+            return format_html("{}", "Closed")
+        reason = f": {circuit.reason}" if circuit.reason else ""
+        return format_html('<a class="platform-link" href="{}">{}</a>{}', page_of(circuit), circuit, reason)
 
     @display(description="Routes")
     def route_links(self, endpoint: Endpoint) -> SafeString:
@@ -138,6 +217,11 @@ class EndpointAdmin(Pausable, NamedAdmin):
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if warning := private_address(obj.url):
+            self.message_user(request, warning, level="warning")
+        if named := secret_headers(obj.headers):
+            warning = (
+                f"Headers are stored and shown as they are; {', '.join(named)} may belong into the authentication."
+            )
             self.message_user(request, warning, level="warning")
 
 

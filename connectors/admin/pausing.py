@@ -13,7 +13,7 @@ from connectors.admin.base import page_of
 class Pausable:
     """Adds both verbs to a detail page: by POST, for those who may change the object, logged with who did it."""
 
-    actions_detail = ("pause", "resume")
+    actions_detail: tuple[str, ...] = ("pause", "resume")
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Only the verb that would do something is offered; both stay harmless where a page is out of date."""

@@ -4,14 +4,17 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from unfold.decorators import display
+from unfold.decorators import action, display
 
-from connectors.admin.base import NamedAdmin
+from connectors.admin.base import NamedAdmin, page_of
 from connectors.admin.pausing import Pausable
-from connectors.models import Route
+from connectors.admin.senders import request_in_shell, steps
+from connectors.models import Credential, Route
 
 
 class RouteForm(forms.ModelForm):
@@ -25,6 +28,7 @@ class RouteForm(forms.ModelForm):
             "sync_deadline_seconds": "Deadline, seconds",
             "max_body_bytes": "Largest body, bytes",
             "on_failure": "Behind a failure",
+            "on_unknown": "Without an answer",
         }
         help_texts = {
             "patterns": "Asynchronous: accepted at once, the result is fetched later. Synchronous: the source waits.",
@@ -50,6 +54,8 @@ class RouteAdmin(Pausable, NamedAdmin):
     list_select_related = ("source", "endpoint")
     autocomplete_fields = ("source", "endpoint", "mapping", "reply_mapping")
     readonly_fields = ("addresses",)
+    change_form_outer_after_template = "admin/connectors/route/setup.html"
+    actions_detail = ("test", *Pausable.actions_detail)
     # a key that is left over stays visible: it is checked even where it is not used
     conditional_fields = {"ordering_key": "ordering == 'key' || ordering_key"}
     fieldsets = (
@@ -82,6 +88,8 @@ class RouteAdmin(Pausable, NamedAdmin):
                     "first_delay_seconds",
                     "factor",
                     "max_delay_seconds",
+                    "statuses",
+                    "on_unknown",
                 ),
             },
         ),
@@ -103,6 +111,21 @@ class RouteAdmin(Pausable, NamedAdmin):
             route.reached_at = request.build_absolute_uri("/")
         return route
 
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        route = context.get("original")
+        if route is not None:
+            context["setup"] = setup(route, request.build_absolute_uri("/"))
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
+
+    def has_test_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perms(("messaging.operate_message", "messaging.view_payload"))
+
+    @action(description="Send a test message", icon="send", permissions=["test"])
+    def test(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Opens the page that asks what to send; nothing is sent by following it."""
+        return redirect("admin:messaging_route_test", pk=object_id)
+
     @display(description="State", label={"enabled": "success", "paused": "warning", "disabled": "danger"})
     def state(self, route: Route) -> str:
         return "disabled" if not route.enabled else "paused" if route.paused else "enabled"
@@ -113,3 +136,32 @@ class RouteAdmin(Pausable, NamedAdmin):
         base = f"{getattr(route, 'reached_at', '/')}webhooks/{route.slug}"
         urls = [base, *(f"{base}/{pattern}" for pattern in route.allowed_patterns)]
         return format_html_join("", '<div><code class="platform-code">{}</code></div>', ((url,) for url in urls))
+
+
+def setup(route: Route, base: str) -> dict[str, Any]:
+    """What callers need: a first request for each credential; and what is still in the way of it."""
+    credentials = [one for one in route.source.credentials.order_by("name") if is_open(one)]
+    missing: list[tuple[str, str]] = []
+    if not credentials:
+        missing.append((f"{route.source} has no credential in force: every call is refused.", page_of(route.source)))
+    if not route.enabled:
+        missing.append(("The route is disabled: calls get 404.", ""))
+    if route.paused:
+        missing.append(("The route is paused: messages wait.", ""))
+    if route.endpoint.paused:
+        missing.append((f"The endpoint {route.endpoint} is paused: messages wait.", page_of(route.endpoint)))
+    address = f"{base}webhooks/{route.slug}"
+    calls = [
+        {
+            "credential": credential,
+            "steps": steps(credential.scheme),
+            "request": f"SECRET='…'\n{request_in_shell(credential, address)}",
+        }
+        for credential in credentials
+    ]
+    return {"missing": missing, "calls": calls}
+
+
+def is_open(credential: Credential) -> bool:
+    expired = credential.expires_at is not None and credential.expires_at <= timezone.now()
+    return credential.enabled and credential.revoked_at is None and not expired and credential.has_secret

@@ -12,6 +12,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from connectors import auth as auths
 from connectors import formats
 from connectors import mapping as mappings
 from connectors.choices import (
@@ -22,22 +23,25 @@ from connectors.choices import (
     Method,
     OnDeadline,
     OnFailure,
+    OnUnknown,
     Ordering,
     Pattern,
     Patterns,
+    RatePeriod,
     Reply,
     Scheme,
 )
 from connectors.configuration.reading import InvalidConfiguration, Section, Unset, read_file
-from connectors.headers import check_header
 from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Route
 from connectors.models import Mapping as MappingModel
-from connectors.models.endpoint import AUTH_PARAMETERS
+from connectors.models.endpoint import secret_headers
 from connectors.paths import MISSING
+from connectors.protection import CircuitPolicy
 from connectors.signatures import TOLERANCE_SECONDS, InvalidCredential, check_secret
 
 SECTIONS = ("applications", "lookup_tables", "mappings", "routes")
 RETRY_KEYS = ("max_attempts", "first_delay_seconds", "factor", "max_delay_seconds")
+CIRCUIT_KEYS = ("enabled", "failure_share", "minimum_calls", "window_seconds", "open_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ class _Applying:
         if change is None or len(section.faults) > before:
             return
         if "fields" in values:
-            self._save_rows(mapping, definitions)
+            mapping.write_rows(definitions, self.tables)
         version = mapping.publish()
         if version is not None and change.action != "created":
             detail = "; ".join(filter(None, (change.detail, f"version {version.number}")))
@@ -191,26 +195,13 @@ class _Applying:
             for fault in error.faults:
                 sections[fault.index].fault(fault.field, fault.message)
 
-    def _save_rows(self, mapping: MappingModel, rows: list[dict[str, Any]]) -> None:
-        mapping.rows.all().delete()
-        FieldRow.objects.bulk_create(
-            FieldRow(
-                mapping=mapping,
-                position=position,
-                target=row["target"],
-                source=row.get("source", ""),
-                type=row.get("type", ""),
-                required=row.get("required", False),
-                default=_json_text(row.get("default", MISSING)),
-                lookup=self.tables.get(row.get("lookup", "")),
-                constant=_json_text(row.get("constant", MISSING)),
-            )
-            for position, row in enumerate(rows)
-        )
-
     def _application(self, section: Section) -> None:
         application = _find(Application, slug=section.text("slug"))
-        values: dict[str, Any] = {"name": section.text("name"), "description": section.text("description")}
+        values: dict[str, Any] = {
+            "name": section.text("name"),
+            "description": section.text("description"),
+            "requests_per_minute": section.optional_integer("requests_per_minute"),
+        }
         credentials, endpoints = section.sections("credentials"), section.sections("endpoints")
         section.end()
         self._save("application", section, application, values)
@@ -300,11 +291,15 @@ class _Applying:
             "url": section.text("url", required=True),
             "method": section.choice("method", Method.values, Method.POST),
             "format": section.choice("format", Format.values, Format.JSON),
-            "headers": section.mapping("headers"),
+            "query_parameters": section.mapping("query"),
+            "headers": _headers(section, endpoint),
             "timeout_seconds": section.number("timeout_seconds", 10),
+            **_circuit(section),
+            **_limits(section),
         }
         if self._auth(section, endpoint):
             values["auth"] = MISSING
+        values.update(self._tls(section, endpoint))
         section.end()
         self._save("endpoint", section, endpoint, values)
 
@@ -315,26 +310,36 @@ class _Applying:
         scheme = auth.choice("scheme", EndpointAuth.values, EndpointAuth.NONE)
         if len(auth.faults) > before:
             return False  # nobody knows which parameters it has
-        stored = endpoint.read_auth() if endpoint.pk and endpoint.auth_scheme == scheme else {}
-        parameters: dict[str, str] = {}
-        for name, is_secret in AUTH_PARAMETERS[scheme].items():
-            value = (
-                auth.secret(name)
-                if is_secret
-                else auth.text(name, "X-API-Key" if name == "header" else "", required=name == "username")
-            )
-            if isinstance(value, str):
-                parameters[name] = value
-            elif name in stored:
-                parameters[name] = stored[name]
-            else:
-                auth.fault(name, _missing_secret(value))
+        stored = endpoint.stored_auth() if endpoint.pk and endpoint.auth_scheme == scheme else {}
+        parameters: dict[str, Any] = {}
+        for parameter in auths.SCHEMES[scheme].parameters:
+            value = _parameter(auth, parameter)
+            if isinstance(value, str | dict):
+                parameters[parameter.name] = value
+            elif parameter.secret and parameter.name in stored:
+                parameters[parameter.name] = stored[parameter.name]
+            elif parameter.secret and parameter.required:
+                auth.fault(parameter.name, _missing_secret(value))
         auth.end()
-        _check_auth_headers(auth, parameters)
+        if len(auth.faults) == before:
+            _check_auth(auth, scheme, parameters)
         if endpoint.pk and endpoint.auth_scheme == scheme and stored == parameters:
             return False
         endpoint.set_auth(scheme, parameters)
         return True
+
+    def _tls(self, section: Section, endpoint: Endpoint) -> dict[str, Any]:
+        """The key goes with its certificate; one that is not given or whose variable is not set is kept."""
+        tls = section.section("tls")
+        certificate, key = tls.text("certificate"), tls.secret("key", lines=True)
+        if not certificate and key is not None:
+            tls.fault("certificate", "it belongs to the key")
+        elif certificate and not isinstance(key, str) and not endpoint.tls_key:
+            tls.fault("key", _missing_secret(key))
+        values = {"tls_ca": tls.text("ca"), "tls_certificate": certificate}
+        tls.end()
+        kept = endpoint.tls_key if certificate else ""
+        return {**values, "tls_key": key if isinstance(key, str) else kept}
 
     def _route(self, section: Section) -> None:
         route = _find(Route, slug=section.text("slug"))
@@ -354,6 +359,8 @@ class _Applying:
             "idempotency_key": section.text("idempotency_key"),
             "search_keys": section.mapping("search_keys"),
             "on_failure": section.choice("on_failure", OnFailure.values, OnFailure.BLOCK),
+            "statuses": section.mapping("statuses"),
+            "on_unknown": section.choice("on_unknown", OnUnknown.values, OnUnknown.RETRY),
             "sync_deadline_seconds": section.number("sync_deadline_seconds", 8),
             "on_deadline": section.choice("on_deadline", OnDeadline.values, OnDeadline.TIMEOUT),
             "max_body_bytes": section.integer("max_body_bytes", 1_048_576),
@@ -396,7 +403,14 @@ class _Applying:
 
 _TARGET_LENGTH = FieldRow._meta.get_field("target").max_length or 0
 _OWNERS = ("application", "source", "endpoint")
-_KEYS = {**{name: f"retry.{name}" for name in RETRY_KEYS}, "__all__": ""}
+_KEYS = {
+    **{f"tls_{name}": f"tls.{name}" for name in ("ca", "certificate", "key")},
+    "query_parameters": "query",
+    **{name: f"retry.{name}" for name in RETRY_KEYS},
+    **{f"circuit_{name}": f"circuit.{name}" for name in CIRCUIT_KEYS},
+    **{f"rate_{name}": f"rate.{name}" for name in ("calls", "per")},
+    "__all__": "",
+}
 
 
 def _find(model: Callable[..., Any], **by: Any) -> Any:
@@ -410,10 +424,6 @@ def _differs(old: Any, new: Any) -> bool:
     return new is MISSING or bool(old != new)
 
 
-def _json_text(value: Any) -> str:
-    return "" if value is MISSING else formats.dump(value).decode()
-
-
 def _missing_secret(given: Unset | None) -> str:
     return f"the environment variable {given.name} is not set, and no secret is stored" if given else "it is required"
 
@@ -425,14 +435,33 @@ def _check_secret(section: Section, key: str, scheme: str, secret: str) -> None:
         section.fault(key, str(error))
 
 
-def _check_auth_headers(auth: Section, parameters: dict[str, str]) -> None:
-    """What is sent as a header has to be one; HTTP Basic is encoded and may hold any letters."""
-    header = parameters.get("header", "Authorization")
-    if problem := check_header(header, ""):
-        auth.fault("header", problem)
-    for name in ("key", "token"):
-        if (value := parameters.get(name)) and not problem and (said := check_header(header, value)):
-            auth.fault(name, said)
+def _headers(section: Section, endpoint: Endpoint) -> dict[str, Any] | None:
+    """One that looks like a secret is exported as a variable; as long as that is not set, what is stored stays."""
+    given, stored = section.values.get("headers"), endpoint.headers or {}
+    if isinstance(given, dict):
+        kept = {name: stored[name] for name in secret_headers(stored) if isinstance(given.get(name), Unset)}
+        section.values["headers"] = {**given, **kept}
+    return section.mapping("headers")
+
+
+def _parameter(auth: Section, parameter: auths.Parameter) -> Any:
+    """What is given: a text, names and texts, the unset variable of a secret; None for what is empty or the default."""
+    name = parameter.name
+    if parameter.secret:
+        return auth.secret(name)
+    if parameter.pairs:
+        return auth.mapping(name) or None
+    if parameter.choices:
+        chosen = auth.choice(name, [value for value, _ in parameter.choices], parameter.default)
+        return None if chosen == parameter.default else chosen
+    return auth.text(name, required=parameter.required) or None
+
+
+def _check_auth(auth: Section, scheme: str, parameters: dict[str, Any]) -> None:
+    try:
+        auths.build(scheme, parameters)
+    except auths.InvalidAuth as error:
+        auth.fault(error.field, str(error))
 
 
 def _patterns(section: Section) -> str:
@@ -470,4 +499,30 @@ def _retry(section: Section) -> dict[str, Any]:
         "max_delay_seconds": retry.number("max_delay_seconds", 3600),
     }
     retry.end()
+    return values
+
+
+def _circuit(section: Section) -> dict[str, Any]:
+    circuit, usual = section.section("circuit"), CircuitPolicy()
+    values = {
+        "circuit_enabled": circuit.boolean("enabled", default=usual.enabled),
+        "circuit_failure_share": circuit.number("failure_share", usual.failure_share),
+        "circuit_minimum_calls": circuit.integer("minimum_calls", usual.minimum_calls),
+        "circuit_window_seconds": circuit.number("window_seconds", usual.window_seconds),
+        "circuit_open_seconds": circuit.number("open_seconds", usual.open_seconds),
+    }
+    circuit.end()
+    return values
+
+
+def _limits(section: Section) -> dict[str, Any]:
+    rate = section.section("rate")
+    if rate.values and not rate.has("calls"):
+        rate.fault("calls", "it is required")
+    values = {
+        "max_concurrent": section.integer("max_concurrent", 0) if section.has("max_concurrent") else None,
+        "rate_calls": rate.integer("calls", 1) if rate.has("calls") else None,
+        "rate_per": rate.choice("per", RatePeriod.values, RatePeriod.SECOND),
+    }
+    rate.end()
     return values

@@ -1,18 +1,21 @@
 """Rows → text: the same format, in a stable order, secrets as placeholders."""
 
 import re
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from django.db.models import Case, Prefetch, Q, QuerySet, When
 from django.utils import timezone
 
-from connectors.choices import EndpointAuth, Format, Method
+from connectors.auth import SCHEMES
+from connectors.choices import EndpointAuth, Format, Method, OnUnknown
 from connectors.configuration import notation
 from connectors.configuration.reading import NAME
 from connectors.models import Application, Credential, Endpoint, LookupTable, Mapping, Route
 from connectors.models.application import HMAC_OPTIONS
-from connectors.models.endpoint import AUTH_PARAMETERS
+from connectors.models.endpoint import secret_headers
+from connectors.protection import CircuitPolicy
 
 
 def export_configuration() -> str:
@@ -23,7 +26,7 @@ def export_configuration() -> str:
     names: dict[str, None] = {}
     applications = Application.objects.order_by("slug").prefetch_related(
         Prefetch("credentials", _credentials()),
-        Prefetch("endpoints", Endpoint.objects.defer("auth_secrets").order_by("slug")),
+        Prefetch("endpoints", Endpoint.objects.defer("auth_secrets", "tls_key").order_by("slug")),
     )
     routes = Route.objects.order_by("slug").select_related("source", "endpoint", "mapping", "reply_mapping")
     document = {
@@ -31,7 +34,7 @@ def export_configuration() -> str:
         "applications": [_application(row, names) for row in applications],
         "lookup_tables": [_lookup_table(row) for row in LookupTable.objects.order_by("slug")],
         "mappings": [_mapping(row) for row in Mapping.objects.order_by("slug").prefetch_related("rows__lookup")],
-        "routes": [_route(row) for row in routes.defer("endpoint__auth_secrets")],
+        "routes": [_route(row) for row in routes.defer("endpoint__auth_secrets", "endpoint__tls_key")],
     }
     return _heading(list(names)) + notation.dump({key: value for key, value in document.items() if value != []})
 
@@ -52,6 +55,7 @@ def _application(row: Application, names: dict[str, None]) -> dict[str, Any]:
             "slug": row.slug,
             "name": _escaped(row.name),
             "description": _escaped(row.description),
+            "requests_per_minute": row.requests_per_minute,
             "credentials": [_credential(row, one, names) for one in row.credentials.all()],
             "endpoints": [_endpoint(one, names) for one in row.endpoints.all()],
         }
@@ -90,9 +94,11 @@ def _moment(moment: datetime | None) -> str:
 
 def _endpoint(row: Endpoint, names: dict[str, None]) -> dict[str, Any]:
     auth: dict[str, Any] = {"scheme": row.auth_scheme}
-    for name, is_secret in AUTH_PARAMETERS[row.auth_scheme].items():
-        stored = (row.auth_parameters or {}).get(name, "")
-        auth[name] = _placeholder(names, row.slug, name) if is_secret else _escaped(stored)
+    for parameter in SCHEMES[row.auth_scheme].parameters:
+        if parameter.secret:
+            auth[parameter.name] = _placeholder(names, row.slug, parameter.name)
+        elif stored := (row.auth_parameters or {}).get(parameter.name):
+            auth[parameter.name] = _escaped(stored)
     exported = {
         "slug": row.slug,
         "name": _escaped(row.name),
@@ -100,9 +106,32 @@ def _endpoint(row: Endpoint, names: dict[str, None]) -> dict[str, Any]:
         "method": row.method if row.method != Method.POST else "",
         "format": row.format if row.format != Format.JSON else "",
         "auth": auth if row.auth_scheme != EndpointAuth.NONE else None,
-        "headers": _escaped(row.headers),
+        "query": _escaped(row.query_parameters),
+        "headers": _headers(row, names),
+        "tls": _tls(row, names),
+        "circuit": _circuit(row.circuit_policy),
+        "max_concurrent": row.max_concurrent,
+        "rate": None if row.rate_calls is None else {"calls": row.rate_calls, "per": row.rate_per},
     }
     return {**_without_empty(exported), "timeout_seconds": _plain(row.timeout_seconds)}
+
+
+def _headers(row: Endpoint, names: dict[str, None]) -> dict[str, Any] | None:
+    hidden = {name: _placeholder(names, row.slug, "headers", name) for name in secret_headers(row.headers)}
+    return None if row.headers is None else {**_escaped(row.headers), **hidden}
+
+
+def _tls(row: Endpoint, names: dict[str, None]) -> dict[str, Any] | None:
+    key = _placeholder(names, row.slug, "tls_key") if row.tls_certificate else ""
+    tls = _without_empty({"ca": row.tls_ca, "certificate": row.tls_certificate, "key": key})
+    return tls or None
+
+
+def _circuit(policy: CircuitPolicy) -> dict[str, Any] | None:
+    """What differs from the usual."""
+    usual = asdict(CircuitPolicy())
+    changed = {name: value for name, value in asdict(policy).items() if value != usual[name]}
+    return {name: _plain(value) if isinstance(value, float) else value for name, value in changed.items()} or None
 
 
 def _lookup_table(row: LookupTable) -> dict[str, Any]:
@@ -137,6 +166,8 @@ def _route(row: Route) -> dict[str, Any]:
             "factor": _plain(row.factor),
             "max_delay_seconds": _plain(row.max_delay_seconds),
         },
+        "statuses": _escaped(row.statuses),
+        "on_unknown": row.on_unknown if row.on_unknown != OnUnknown.RETRY else "",
         "sync_deadline_seconds": _plain(row.sync_deadline_seconds),
         "on_deadline": row.on_deadline,
         "max_body_bytes": row.max_body_bytes,

@@ -182,17 +182,17 @@ class Section:
             self.fault(key, "it must not be empty")
         return text
 
-    def secret(self, key: str) -> str | Unset | None:
+    def secret(self, key: str, *, lines: bool = False) -> str | Unset | None:
         """A secret, the unset variable that stands for it, or None if it is not given.
 
         Controls are refused: no header and no HTTP Basic can carry them (RFC 9110, 5.5; RFC 7617, 2). Most often they
-        are the line feed at the end of a file that somebody put into a variable.
+        are the line feed at the end of a file that somebody put into a variable. With `lines` it may have several.
         """
         given = self.values[key] if self.has(key) else None
         if given is None or isinstance(given, Unset):
             return given
         text = self.text(key, required=True)
-        if _CONTROLS.search(text):
+        if not lines and _CONTROLS.search(text):
             self.fault(key, "a secret must not hold control characters such as a line feed")
             return ""
         return text
@@ -233,6 +233,9 @@ class Section:
             self.fault(key, "it has to be a whole number")
             return default
         return value
+
+    def optional_integer(self, key: str) -> int | None:
+        return None if self.raw(key, None) is None else self.integer(key, 0)
 
     def boolean(self, key: str, *, default: bool) -> bool:
         value = self.raw(key, default)

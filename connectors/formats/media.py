@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from connectors.formats.faults import MalformedBody
 
@@ -10,6 +11,7 @@ XML = "application/xml"
 FORM = "application/x-www-form-urlencoded"
 CSV = "text/csv"
 TSV = "text/tab-separated-values"
+READ_CHARACTERS = 8192
 
 # type/subtype, and parameters as RFC 9110 (5.6.6) writes them; possessive, so that no header is read slowly
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
@@ -55,7 +57,12 @@ class MediaType:
 
 
 def media_type(header: str) -> MediaType:
-    """Reads a Content-Type header; what cannot be read counts as not being there."""
+    """Reads a Content-Type header; what cannot be read, or is beyond READ_CHARACTERS, counts as not being there."""
+    return _read(header[:READ_CHARACTERS])
+
+
+@lru_cache(maxsize=256)
+def _read(header: str) -> MediaType:
     found = _ESSENCE.match(header)
     if found is None:
         return MediaType("", "")

@@ -12,12 +12,13 @@ from django.db.models import Q
 from connectors.choices import Algorithm, Encoding, Scheme
 from connectors.keys import hash_key, key_matches
 from connectors.models.base import Configured, ConfiguredManager, Named
-from connectors.models.fields import EncryptedTextField
+from connectors.models.fields import EncryptedTextField, Unreadable
 from connectors.signatures import SCHEMES, TOLERANCE_SECONDS, InvalidCredential, Secret
 
 KEY_PREFIX_LENGTH = 8
 HMAC_OPTIONS = ("header", "algorithm", "encoding", "prefix", "timestamp_header", "template", "tolerance_seconds")
 """What only a generic signature has; the names are those of the configuration file."""
+MAX_REQUESTS_PER_MINUTE = 1_000_000
 LAST_USE_SECONDS = 60
 """The last use is written this often at most, whoever and however many processes see it."""
 
@@ -26,6 +27,15 @@ class Application(Named):
     """An external system: source, destination or both."""
 
     description = models.TextField(blank=True)
+    requests_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_REQUESTS_PER_MINUTE)],
+        help_text="How many messages it may push, on all its routes together; what is more is answered with 429. "
+        "Empty: any number.",
+    )
+    spent_until = models.FloatField(default=0, editable=False)
+    """Until when its allowance is spent, in Unix seconds: `messages/rates.py` alone moves it. No configuration."""
 
     objects = ConfiguredManager()
 
@@ -126,7 +136,7 @@ class Credential(Configured):
     def secrets(self) -> list[Secret]:
         """The newest first; of API keys their hashes."""
         stored = [Secret(self.secret_hash or self.secret)] if self.has_secret else []
-        if self.has_previous_secret:
+        if self.has_previous_secret and not isinstance(self.previous_secret, Unreadable):
             until = self.previous_until.timestamp() if self.previous_until else None
             stored.append(Secret(self.previous_hash or self.previous_secret, until))
         return stored

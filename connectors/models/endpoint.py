@@ -7,29 +7,30 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from connectors import formats
-from connectors.choices import EndpointAuth, Format, Method
-from connectors.headers import check_header
+from connectors import auth, formats, tls
+from connectors.choices import EndpointAuth, Format, Method, RatePeriod
+from connectors.headers import SECRET, check_header
 from connectors.models.application import Application
 from connectors.models.base import ConfiguredManager, Named
-from connectors.models.fields import EncryptedTextField, ExactJSONField
+from connectors.models.fields import DecryptionFailed, EncryptedTextField, ExactJSONField
+from connectors.protection import CallLimits, CircuitPolicy
+from connectors.templates import InvalidTemplate, RequestTemplate, compile_template
 
 MAX_TIMEOUT_SECONDS = 120
-
-# What each scheme needs, secrets marked with True. The names are those of the configuration file.
-AUTH_PARAMETERS: dict[str, dict[str, bool]] = {
-    EndpointAuth.NONE: {},
-    EndpointAuth.API_KEY: {"header": False, "key": True},
-    EndpointAuth.BEARER: {"token": True},
-    EndpointAuth.BASIC: {"username": False, "password": True},
-}
+MAX_CIRCUIT_SECONDS = 3600
+MAX_CONCURRENT = 1000
+PERIOD_SECONDS: dict[str, float] = {RatePeriod.SECOND: 1, RatePeriod.MINUTE: 60, RatePeriod.HOUR: 3600}
 
 
 class Endpoint(Named):
     """One address of a destination application: URL, method, auth, limits."""
 
     application = models.ForeignKey(Application, models.PROTECT, related_name="endpoints")
-    url = models.CharField("URL", max_length=2000)
+    url = models.CharField(
+        "URL",
+        max_length=2000,
+        help_text="Path and query may hold values of the outgoing message: https://erp.example.com/orders/{order.id}",
+    )
     method = models.CharField(max_length=10, choices=Method.choices, default=Method.POST)
     format = models.CharField(
         max_length=10,
@@ -38,16 +39,71 @@ class Endpoint(Named):
         help_text="Of what a mapping makes. XML: its only top-level field names the root element, @name an attribute, "
         "#text the text beside them. Without a mapping the body goes on unchanged.",
     )
-    headers = ExactJSONField(null=True, blank=True, help_text='Sent with every call, e.g. {"X-Tenant": "main"}.')
+    query_parameters = ExactJSONField(
+        null=True, blank=True, help_text='Added to the URL, e.g. {"company": "7", "ref": "{id}"}.'
+    )
+    headers = ExactJSONField(
+        null=True, blank=True, help_text='Sent with every call, e.g. {"X-Tenant": "main", "X-Order": "{order.id}"}.'
+    )
     auth_scheme = models.CharField("authentication", max_length=40, choices=EndpointAuth.choices, default="none")
-    auth_parameters = ExactJSONField(null=True, blank=True, editable=False)  # what is not secret: header, username
-    auth_secrets = EncryptedTextField(blank=True, editable=False)  # a JSON object: token, key or password
+    auth_parameters = ExactJSONField(null=True, blank=True, editable=False)  # what is not secret: header, username …
+    auth_secrets = EncryptedTextField(blank=True, editable=False)  # a JSON object: token, key, password …
+    tls_ca = models.TextField(
+        "authority",
+        blank=True,
+        help_text="PEM. Only what it has signed is trusted then. Empty: the authorities that everybody knows.",
+    )
+    tls_certificate = models.TextField(
+        "client certificate", blank=True, help_text="PEM, with the chain that belongs to it. Shown to the destination."
+    )
+    tls_key = EncryptedTextField(blank=True, editable=False)
     timeout_seconds = models.FloatField(
         default=10,
         validators=[MinValueValidator(0.1), MaxValueValidator(MAX_TIMEOUT_SECONDS)],
         help_text="For the whole call, from name look-up to the last byte.",
     )
     paused = models.BooleanField(default=False, help_text="Messages wait in their lanes while it is set.")
+
+    circuit_enabled = models.BooleanField(
+        "circuit breaker", default=True, help_text="Stops calling for a while when too many calls failed."
+    )
+    circuit_failure_share = models.FloatField(
+        "failure share",
+        default=0.5,
+        validators=[MinValueValidator(0.01), MaxValueValidator(1)],
+        help_text="It opens when this share of the calls failed, 0.01 to 1: 5xx, 429, time-outs, connections.",
+    )
+    circuit_minimum_calls = models.PositiveIntegerField(
+        "minimum calls", default=20, validators=[MinValueValidator(1)], help_text="Fewer calls say nothing."
+    )
+    circuit_window_seconds = models.FloatField(
+        "window, seconds",
+        default=60,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_CIRCUIT_SECONDS)],
+        help_text="Calls of so long are counted.",
+    )
+    circuit_open_seconds = models.FloatField(
+        "open, seconds",
+        default=30,
+        validators=[MinValueValidator(0.1), MaxValueValidator(MAX_CIRCUIT_SECONDS)],
+        help_text="So long after it opened one call is tried: the circuit closes if the destination answers.",
+    )
+
+    max_concurrent = models.PositiveIntegerField(
+        "calls at once",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_CONCURRENT)],
+        help_text="How many calls may be out, of all processes and machines together. Empty: as many as wanted.",
+    )
+    rate_calls = models.PositiveIntegerField(
+        "calls",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="How many calls may begin within the period. Empty: as many as wanted.",
+    )
+    rate_per = models.CharField("per", max_length=10, choices=RatePeriod.choices, default=RatePeriod.SECOND)
 
     objects = ConfiguredManager()
 
@@ -57,31 +113,67 @@ class Endpoint(Named):
             errors["url"] = problem
         if self.headers is not None and (problem := headers_problem(self.headers)):
             errors["headers"] = problem
+        if self.query_parameters is not None and (problem := query_problem(self.query_parameters)):
+            errors["query_parameters"] = problem
+        try:
+            if tls.client_context(self.tls_ca, self.tls_certificate, self.tls_key) and self.url.startswith("http:"):
+                raise tls.InvalidTls("ca" if self.tls_ca else "certificate", "It needs an address with https.")
+        except DecryptionFailed:
+            errors["tls_certificate"] = "The stored key cannot be read; give it anew."
+        except tls.InvalidTls as error:
+            errors["tls_certificate" if error.field == "key" else f"tls_{error.field}"] = str(error)
         if errors:
             raise ValidationError(errors)
 
-    def read_auth_secrets(self) -> dict[str, str]:
+    @property
+    def circuit_policy(self) -> CircuitPolicy:
+        return CircuitPolicy(
+            enabled=self.circuit_enabled,
+            failure_share=self.circuit_failure_share,
+            minimum_calls=self.circuit_minimum_calls,
+            window_seconds=self.circuit_window_seconds,
+            open_seconds=self.circuit_open_seconds,
+        )
+
+    @property
+    def call_limits(self) -> CallLimits:
+        return CallLimits(self.max_concurrent, self.rate_calls, PERIOD_SECONDS[self.rate_per])
+
+    def read_auth_secrets(self) -> dict[str, Any]:
         return formats.parse(self.auth_secrets.encode()) if self.auth_secrets else {}
 
-    def set_auth(self, scheme: str, parameters: dict[str, str]) -> None:
+    def set_auth(self, scheme: str, parameters: dict[str, Any]) -> None:
         """Takes a scheme and all its parameters into the row (not saved)."""
-        secret_names = {name for name, secret in AUTH_PARAMETERS[scheme].items() if secret}
+        secret_names = {parameter.name for parameter in auth.SCHEMES[scheme].parameters if parameter.secret}
         hidden = {name: value for name, value in parameters.items() if name in secret_names}
         public = {name: value for name, value in parameters.items() if name not in secret_names}
         self.auth_scheme = scheme
         self.auth_parameters = public or None
         self.auth_secrets = formats.dump(hidden).decode() if hidden else ""
 
-    def read_auth(self) -> dict[str, str]:
-        """All parameters of the scheme, secrets included: for the catalogue and for comparing, never for showing."""
+    def stored_auth(self) -> dict[str, Any]:
+        """As `read_auth`, without the secrets where they cannot be read: for whoever gives new ones."""
+        try:
+            return self.read_auth()
+        except DecryptionFailed:
+            return dict(self.auth_parameters or {})
+
+    def read_auth(self) -> dict[str, Any]:
+        """All parameters of the scheme, secrets included: for the catalogue and for comparing, never for showing.
+
+        Raises DecryptionFailed.
+        """
         return {**(self.auth_parameters or {}), **self.read_auth_secrets()}
 
 
 def url_problem(url: str) -> str | None:
     """What is wrong with an endpoint's URL as text; whether its address may be called is judged at each call."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit("x".join(compile_template(url).literals))
         port = parts.port
+        RequestTemplate(url, {}, {})
+    except InvalidTemplate as error:
+        return str(error)
     except ValueError as error:
         return f"This is not a URL: {error}."
     if parts.scheme not in ("http", "https"):
@@ -102,6 +194,32 @@ def headers_problem(headers: Any) -> str | None:
     if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
         return "Headers are an object of names and texts."
     for name, value in headers.items():
-        if problem := check_header(name, value):
+        if problem := check_header(name, value) or template_problem(value):
             return f"{name!r}: {problem}"
+    return None
+
+
+def secret_headers(headers: Any) -> list[str]:
+    """Names of the headers that look like secrets by their names, and whose values are not the message's."""
+    if not isinstance(headers, dict):
+        return []
+    fixed = {name: text for name, text in headers.items() if isinstance(text, str) and not compile_template(text).paths}
+    return [name for name in fixed if SECRET.search(name)]
+
+
+def query_problem(query: Any) -> str | None:
+    """What is wrong with an endpoint's query parameters: an object of names and texts."""
+    if not isinstance(query, dict) or not all(isinstance(value, str) for value in query.values()):
+        return "Query parameters are an object of names and texts."
+    for name, value in query.items():
+        if problem := template_problem(value):
+            return f"{name!r}: {problem}"
+    return "A query parameter has a name." if "" in query else None
+
+
+def template_problem(text: str) -> str | None:
+    try:
+        compile_template(text)
+    except InvalidTemplate as error:
+        return str(error)
     return None

@@ -12,6 +12,8 @@ from django.db import models
 from connectors import formats
 from connectors.forms import ExactJSONFormField
 
+CANNOT_BE_READ = "A stored secret was encrypted with a key that is not in ENCRYPTION_KEYS."
+
 
 class DecryptionFailed(Exception):
     """A stored secret cannot be read with any of ENCRYPTION_KEYS."""
@@ -32,16 +34,54 @@ def decrypt(token: str) -> str:
     try:
         return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(token.encode()).decode()
     except InvalidToken as error:
-        raise DecryptionFailed("A stored secret was encrypted with a key that is not in ENCRYPTION_KEYS.") from error
+        raise DecryptionFailed(CANNOT_BE_READ) from error
+
+
+def encrypted_anew(token: str) -> str | None:
+    """The same secret under the first of ENCRYPTION_KEYS; None if it is already. Raises DecryptionFailed."""
+    keys = tuple(settings.ENCRYPTION_KEYS)
+    try:
+        _fernet(keys[:1]).decrypt(token.encode())
+    except InvalidToken:
+        decrypt(token)
+        return _fernet(keys).rotate(token.encode()).decode("ascii")
+    return None
+
+
+class Unreadable:
+    """A stored secret that none of ENCRYPTION_KEYS opens.
+
+    It is set, differs from every text, and is saved as it was read. Whatever uses it as a text raises
+    DecryptionFailed, so that it stops nothing but what needs it.
+    """
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(str, name) and not name.startswith("__"):
+            raise DecryptionFailed(CANNOT_BE_READ)
+        raise AttributeError(name)
+
+    def __str__(self) -> str:
+        raise DecryptionFailed(CANNOT_BE_READ)
+
+    def __repr__(self) -> str:
+        return "Unreadable()"
 
 
 class EncryptedTextField(models.TextField):
     """Text that is encrypted in the database and plain in Python. Empty stays empty: "not set" can be queried."""
 
-    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
-        return decrypt(value) if value else value
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
+        try:
+            return decrypt(value) if value else value
+        except DecryptionFailed:
+            return Unreadable(value or "")
 
     def get_prep_value(self, value: Any) -> Any:
+        if isinstance(value, Unreadable):
+            return value.token
         value = super().get_prep_value(value)
         return encrypt(value) if value else value
 

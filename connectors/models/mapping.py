@@ -1,5 +1,6 @@
 """The transformations that administrators configure, every saved change kept as a version."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -8,6 +9,7 @@ from django.db import models, transaction
 
 from connectors import formats
 from connectors.choices import FieldType
+from connectors.mapping import compile_definition
 from connectors.models.base import Configured, ConfiguredManager, Named
 from connectors.models.fields import ExactJSONField
 
@@ -48,6 +50,24 @@ class Mapping(Named):
             return {"expression": self.expression}
         return {"fields": [row.definition() for row in self.rows.all()]}
 
+    def write_rows(self, rows: Sequence[dict[str, Any]], tables: "dict[str, LookupTable]") -> None:
+        """Replaces the rows by these, which are written as `FieldRow.definition` writes them."""
+        self.rows.all().delete()
+        FieldRow.objects.bulk_create(
+            FieldRow(
+                mapping=self,
+                position=position,
+                target=row["target"],
+                source=row.get("source", ""),
+                type=row.get("type", ""),
+                required=row.get("required", False),
+                default=formats.dump(row["default"]).decode() if "default" in row else "",
+                lookup=tables.get(row.get("lookup", "")),
+                constant=formats.dump(row["constant"]).decode() if "constant" in row else "",
+            )
+            for position, row in enumerate(rows)
+        )
+
     def publish(self, by: Any = None) -> "MappingVersion | None":
         """Makes a new version if the definition differs from the newest one; returns it, or None."""
         with transaction.atomic():
@@ -79,6 +99,20 @@ class MappingVersion(Configured):
 
     def __str__(self) -> str:
         return f"{self.mapping} v{self.number}"
+
+    def restore(self, by: Any = None) -> "MappingVersion | None":
+        """Makes this definition the newest version again; returns it, or None where it is in force.
+
+        Raises InvalidMapping where it could not run any more: a lookup table may be gone.
+        """
+        with transaction.atomic():
+            mapping = Mapping.objects.select_for_update().get(pk=self.mapping_id)
+            tables = {table.slug: table for table in LookupTable.objects.all()}
+            compile_definition(self.definition, {slug: table.entries for slug, table in tables.items()})
+            mapping.write_rows(self.definition.get("fields", []), tables)
+            mapping.expression = self.definition.get("expression", "")
+            mapping.save(update_fields=["expression", "updated_at"])
+            return mapping.publish(by=by)
 
 
 class FieldRow(Configured):

@@ -8,7 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from connectors import retries, schemas
-from connectors.choices import OnDeadline, OnFailure, Ordering, Patterns, Reply
+from connectors.choices import OnDeadline, OnFailure, OnUnknown, Ordering, Patterns, Reply
 from connectors.expressions import InvalidExpression
 from connectors.models.application import Application
 from connectors.models.base import ConfiguredManager, Named
@@ -65,6 +65,18 @@ class Route(Named):
     first_delay_seconds = models.FloatField(default=5, validators=[MinValueValidator(0), MaxValueValidator(86_400)])
     factor = models.FloatField(default=3, validators=[MinValueValidator(1), MaxValueValidator(100)])
     max_delay_seconds = models.FloatField(default=3600, validators=[MinValueValidator(0), MaxValueValidator(604_800)])
+    statuses = ExactJSONField(
+        null=True,
+        blank=True,
+        help_text="What the destination means by a status where it is not the usual (2xx success; 408, 425, 429, 5xx "
+        'passing; all others permanent): {"success": [409], "passing": [404], "permanent": ["5xx"]}',
+    )
+    on_unknown = models.CharField(
+        max_length=10,
+        choices=OnUnknown.choices,
+        default=OnUnknown.RETRY,
+        help_text="When a message was sent and no answer came: the destination may have it, or not.",
+    )
     sync_deadline_seconds = models.FloatField(
         default=8, validators=[MinValueValidator(0.1), MaxValueValidator(MAX_SYNC_DEADLINE_SECONDS)]
     )
@@ -104,6 +116,11 @@ class Route(Named):
             errors["search_keys"] = problem
         if self.force_list is not None and not _is_list_of_names(self.force_list):
             errors["force_list"] = "It is a list of names."
+        if self.statuses is not None:
+            try:
+                retries.compile_statuses(self.statuses)
+            except ValueError as error:
+                errors["statuses"] = str(error)
         if self.schema is not None:
             try:
                 schemas.compile_schema(self.schema)

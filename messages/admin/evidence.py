@@ -15,7 +15,7 @@ from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.choices import OutcomeKind
 from messages.models import Attempt, Message, Result, SearchKey
 
-OUTCOME_COLOURS = {OutcomeKind.SUCCEEDED: "success", OutcomeKind.FAILED: "warning"}
+OUTCOME_COLOURS = {OutcomeKind.SUCCEEDED: "success", OutcomeKind.FAILED: "warning", OutcomeKind.UNKNOWN: "warning"}
 CONTENTS = ("request_headers", "request_body", "response_headers", "response_body")
 
 

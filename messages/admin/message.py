@@ -15,8 +15,8 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from connectors.admin.base import ReadOnly, links
-from messages import operate
-from messages.admin import bulk, resubmission, search
+from messages import operate, tracing
+from messages.admin import activity, bulk, resubmission, samples, search, trials
 from messages.admin.display import (
     STATUS_COLOURS,
     duration,
@@ -28,6 +28,7 @@ from messages.admin.display import (
 )
 from messages.admin.evidence import CONTENTS, attempt_context, error_in_words
 from messages.admin.paging import FixedOrder, UncountedPaginator
+from messages.admin.periods import ReceivedFilter
 from messages.admin.verbs import ReasonForm, carry_out, verb
 from messages.choices import PROCESSING, BulkVerb
 from messages.models import Message, Result
@@ -42,7 +43,7 @@ SHOWN_CONTENTS = 3
 @admin.register(Message)
 class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
     list_display = ("correlation_id", "standing", "route", "mode", "lane_key", "keys", "received", "took")
-    list_filter = ("status", "route")
+    list_filter = ("status", ReceivedFilter, "route")
     list_select_related = ("route", "lane", "lane__route")
     list_per_page = 25
     show_full_result_count = False
@@ -60,11 +61,11 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
         ("received", "completed"),
         ("versions", "attempts"),
         ("keys", "idempotency_key"),
-        "correlation_id",
+        ("correlation_id", "trace"),
     )
     readonly_fields = (
         *("status_shown", "took", "error", "route", "lane", "pattern", "position", "received", "completed"),
-        *("versions", "attempts", "keys", "idempotency_key", "correlation_id"),
+        *("versions", "attempts", "keys", "idempotency_key", "correlation_id", "trace"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
@@ -80,6 +81,11 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
         own = [
             path("<int:pk>/payload/", view(self.download), name="messaging_message_payload"),
             path("<int:pk>/resubmit/", view(self.resubmit), name="messaging_message_editor"),
+            path("samples/", view(self.samples), name="messaging_message_samples"),
+            path("<int:pk>/sample/", view(self.sample), name="messaging_message_sample"),
+            path("endpoints/<int:pk>/test/", view(self.call_endpoint), name="messaging_endpoint_test"),
+            path("routes/<int:pk>/activity/", view(self.activity), name="messaging_route_activity"),
+            path("routes/<int:pk>/test/", view(self.send_message), name="messaging_route_test"),
         ]
         return [*own, *super().get_urls()]
 
@@ -124,6 +130,21 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
 
     def resubmit(self, request: HttpRequest, pk: int) -> HttpResponse:
         return resubmission.resubmit(self, request, pk)
+
+    def samples(self, request: HttpRequest) -> HttpResponse:
+        return samples.samples(self, request)
+
+    def sample(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return samples.sample(self, request, pk)
+
+    def call_endpoint(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return trials.call_endpoint(self, request, pk)
+
+    def send_message(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return trials.send_message(self, request, pk)
+
+    def activity(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return activity.activity(self, request, pk)
 
     @admin.action(description="Retry…", permissions=["operate"])
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
@@ -191,6 +212,11 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
             return error_in_words(result.error)
         last = message.attempt_set.defer(*CONTENTS).order_by("-number", "-pk").first()
         return last.detail if last is not None and last.detail else "–"
+
+    @display(description="Trace id (W3C)")
+    def trace(self, message: Message) -> str:
+        """What it is called in tracing tools: the source's own trace, or the one that begins here."""
+        return tracing.trace_of(message.headers or {}, message.correlation_id).trace_id
 
     @display(description="Mapped with")
     def versions(self, message: Message) -> SafeString:

@@ -1,6 +1,5 @@
 """Edit and resubmit: the payload of a message in an editor, and where a message came from."""
 
-import difflib
 from typing import Any
 
 from django import forms
@@ -12,6 +11,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from connectors import formats
 from connectors.admin.base import page_of
+from connectors.admin.comparing import changed_lines
 from messages import operate
 from messages.admin.display import may_see_payloads
 from messages.exceptions import LaneUnavailable, NotPossible, Refused
@@ -103,6 +103,4 @@ def difference(before: Message, after: Message) -> list[tuple[str, str]]:
     if before.purged_at is not None or after.purged_at is not None or max(map(len, bodies)) > COMPARED_BYTES:
         return []
     old, new = (readable(body) or body.decode(errors="replace") for body in bodies)
-    kinds = {"+": "added", "-": "removed"}
-    compared = list(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=2))[2:]
-    return [(kinds.get(line[:1], "same"), line) for line in compared]
+    return changed_lines(old.splitlines(), new.splitlines())

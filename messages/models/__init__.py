@@ -1,5 +1,7 @@
+from messages.models.allowance import Allowance
 from messages.models.attempt import Attempt
 from messages.models.bulk import Bulk, BulkItem
+from messages.models.circuit import Circuit
 from messages.models.lane import Lane
 from messages.models.message import Message
 from messages.models.rejection import Rejection
@@ -7,4 +9,16 @@ from messages.models.result import Result
 from messages.models.search_key import SearchKey
 from messages.models.worker import Worker
 
-__all__ = ["Attempt", "Bulk", "BulkItem", "Lane", "Message", "Rejection", "Result", "SearchKey", "Worker"]
+__all__ = [
+    "Allowance",
+    "Attempt",
+    "Bulk",
+    "BulkItem",
+    "Circuit",
+    "Lane",
+    "Message",
+    "Rejection",
+    "Result",
+    "SearchKey",
+    "Worker",
+]

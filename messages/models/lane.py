@@ -1,5 +1,6 @@
 """The FIFO line of a route and an ordering key."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -15,10 +16,22 @@ class LaneQuerySet(models.QuerySet["Lane"]):
         """Lanes with work that nobody holds; the one definition for broker, claim, admin and tests.
 
         `now` is a datetime or a database expression. A paused route or endpoint keeps its lanes' `due_at` untouched:
-        resuming it is one update of one row, whatever has piled up.
+        resuming it is one update of one row, whatever has piled up. So does an endpoint whose circuit is open, until
+        the time has come to try one call, and one that has used up its limits.
         """
-        workable = Route.objects.filter(paused=False, endpoint__paused=False).values("pk")
-        return self.unpaused_due(now).filter(route__in=workable)
+        standing = Q(endpoint__circuit__retry_at__gt=now) | Q(endpoint__allowance__full_until__gt=now)
+        return self._due_of(now, _unpaused_routes().exclude(standing))
+
+    def flowing(self, now: Any) -> "LaneQuerySet":
+        """Those due lanes that may be taken by the dozen: the rest is for `sparing`."""
+        unlimited = {"endpoint__max_concurrent": None, "endpoint__rate_calls": None}
+        return self._due_of(now, _unpaused_routes().filter(endpoint__circuit__retry_at=None, **unlimited))
+
+    def _due_of(self, now: Any, routes: models.QuerySet[Route]) -> "LaneQuerySet":
+        return self.unpaused_due(now).filter(route__in=routes.values("pk"))
+
+    def without_endpoints(self, endpoints: Collection[int]) -> "LaneQuerySet":
+        return self.exclude(route__endpoint__in=endpoints) if endpoints else self
 
     def unpaused_due(self, now: Any) -> "LaneQuerySet":
         return self.filter(Q(lease_until=None) | Q(lease_until__lte=now), due_at__lte=now, hold=Hold.NONE)
@@ -31,6 +44,10 @@ class LaneQuerySet(models.QuerySet["Lane"]):
 
     def held(self) -> "LaneQuerySet":
         return self.exclude(hold=Hold.NONE)
+
+
+def _unpaused_routes() -> models.QuerySet[Route]:
+    return Route.objects.filter(paused=False, endpoint__paused=False)
 
 
 class Lane(models.Model):

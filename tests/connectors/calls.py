@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from connectors.networks import AllowedNetworks
-from connectors.transport import Auth, NoAuth, OutboundRequest, Transport, TransportError
+from connectors.transport import OutboundRequest, Transport, TransportError
 
 LOOPBACK = AllowedNetworks.parse("127.0.0.0/8,::1")
 DEADLINE = 0.4
 TOLERANCE = 1.0  # C3: a call ends at its deadline, give or take a second
 BODY = b'{"order": 7}'
-NO_AUTH = NoAuth()
 
 
 def post(
@@ -25,9 +24,8 @@ def post(
     headers: tuple[tuple[str, str], ...] = (),
     deadline: float = 5.0,
     method: str = "POST",
-    auth: Auth = NO_AUTH,
 ) -> OutboundRequest:
-    return OutboundRequest(method=method, url=url, headers=headers, body=body, deadline_seconds=deadline, auth=auth)
+    return OutboundRequest(method=method, url=url, headers=headers, body=body, deadline_seconds=deadline)
 
 
 def failure(transport: Transport, request: OutboundRequest) -> tuple[TransportError, float]:

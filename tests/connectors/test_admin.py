@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from connectors.admin.credential import CredentialAdmin
 from connectors.admin.endpoint import private_address
-from connectors.admin.mapping import LooseJSONField
+from connectors.admin.rows import LooseJSONField
 from connectors.choices import Scheme
 from connectors.keys import key_matches
 from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Mapping, MappingVersion, Route
@@ -403,6 +403,14 @@ def endpoint_form(application: Application, **fields: Any) -> dict[str, Any]:
     }
 
 
+OAUTH2 = {
+    "auth_scheme": "oauth2_client_credentials",
+    "token_url": "https://login.example.com/",
+    "client_id": "us",
+    "client_secret": "s",
+}
+
+
 @pytest.mark.parametrize(
     ("fields", "stored", "faulty"),
     [
@@ -410,17 +418,40 @@ def endpoint_form(application: Application, **fields: Any) -> dict[str, Any]:
         ({"auth_scheme": "bearer", "token": "t"}, {"token": "t"}, []),
         ({"auth_scheme": "bearer"}, None, ["token"]),
         ({"auth_scheme": "bearer", "token": "a\tb\rc"}, None, ["token"]),  # control characters cannot be sent
-        ({"auth_scheme": "api_key", "key": "k"}, {"header": "X-API-Key", "key": "k"}, []),  # the usual header
+        ({"auth_scheme": "api_key", "key": "k"}, {"key": "k"}, []),  # in the usual header
         ({"auth_scheme": "api_key", "header": "X-Code", "key": "k"}, {"header": "X-Code", "key": "k"}, []),
         ({"auth_scheme": "api_key", "header": "Host", "key": "k"}, None, ["header"]),  # the transport's own
         ({"auth_scheme": "api_key", "header": "X-Code", "key": "ключ"}, None, ["key"]),  # no Latin-1
         ({"auth_scheme": "basic", "username": "u", "password": "пароль"}, {"username": "u", "password": "пароль"}, []),
         ({"auth_scheme": "basic", "username": "u"}, None, ["password"]),
+        ({"auth_scheme": "api_key", "query": "code", "key": "k"}, {"query": "code", "key": "k"}, []),
+        ({"auth_scheme": "hmac", "secret": "s", "algorithm": "sha256"}, {"secret": "s"}, []),  # the default
+        (
+            {"auth_scheme": "hmac", "secret": "s", "algorithm": "sha512", "timestamp_header": "X-Time"},
+            {"secret": "s", "algorithm": "sha512", "timestamp_header": "X-Time"},
+            [],
+        ),
+        ({"auth_scheme": "hmac", "secret": "s", "template": "x"}, None, ["template"]),
+        ({"auth_scheme": "standard_webhooks", "secret": "s"}, None, ["secret"]),
+        (
+            {**OAUTH2, "extra": '{"resource": "orders"}', "client_auth": "post"},
+            {"token_url": "https://login.example.com/", "client_id": "us", "client_secret": "s"}
+            | {"extra": {"resource": "orders"}, "client_auth": "post"},
+            [],
+        ),
+        ({**OAUTH2, "extra": '{"resource": 7}'}, None, ["extra"]),
+        ({**OAUTH2, "extra": "{"}, None, ["extra"]),
+        ({**OAUTH2, "token_url": "login"}, None, ["token_url"]),
         ({"auth_scheme": "carrier-pigeon"}, None, ["auth_scheme"]),
         ({"headers": '{"X-Tenant": 7}'}, None, ["headers"]),
         ({"headers": "{"}, None, ["headers"]),
         ({"url": "ftp://erp.example.com"}, None, ["url"]),
         ({"timeout_seconds": 0}, None, ["timeout_seconds"]),
+        ({"max_concurrent": 4, "rate_calls": 100, "rate_per": "minute"}, {}, []),
+        ({"max_concurrent": 0}, None, ["max_concurrent"]),
+        ({"rate_calls": 0}, None, ["rate_calls"]),
+        ({"circuit_failure_share": 0.2, "circuit_minimum_calls": 3}, {}, []),
+        ({"circuit_failure_share": 2}, None, ["circuit_failure_share"]),
     ],
 )
 def test_endpoint_is_configured_by_its_form(
@@ -449,7 +480,7 @@ def test_typed_secret_does_not_come_back_with_the_errors(admin: Client) -> None:
     ("fields", "stored"),
     [
         ({"auth_scheme": "api_key", "header": "X-New"}, {"header": "X-New", "key": "canary-key"}),  # the key is kept
-        ({"auth_scheme": "api_key", "key": "new"}, {"header": "X-API-Key", "key": "new"}),
+        ({"auth_scheme": "api_key", "key": "new"}, {"key": "new"}),
         ({"auth_scheme": "none"}, {}),  # what is not used any more is forgotten
     ],
 )
@@ -462,6 +493,18 @@ def test_secrets_of_an_endpoint_are_kept_or_replaced(
 
     endpoint.refresh_from_db()
     assert endpoint.read_auth() == stored
+
+
+def test_stored_parameters_of_a_scheme_come_back_into_the_form_and_its_secret_does_not(admin: Client) -> None:
+    form = endpoint_form(factories.ApplicationFactory(), **{**OAUTH2, "client_secret": "canary-token", "scope": "a b"})
+    admin.post(page("endpoint_add"), form)
+    endpoint = Endpoint.objects.get()
+
+    text = admin.get(page("endpoint_change", endpoint.pk)).content.decode()
+
+    assert 'value="https://login.example.com/"' in text
+    assert 'value="a b"' in text
+    assert "canary-token" not in text
 
 
 def test_secret_is_not_taken_over_by_another_scheme(admin: Client) -> None:
@@ -652,10 +695,11 @@ def test_lookup_table_has_an_object_of_simple_values(admin: Client) -> None:
 
 ROUTE = {
     "slug": "orders", "name": "Orders", "enabled": "on", "patterns": "async,sync", "reply": "body",
-    "ordering": "key", "ordering_key": "customer.id", "on_failure": "skip", "max_attempts": 3,
+    "ordering": "key", "ordering_key": "customer.id", "on_failure": "skip", "max_attempts": 3, "on_unknown": "stop",
     "first_delay_seconds": 1.5, "factor": 2, "max_delay_seconds": 60, "sync_deadline_seconds": 4,
     "on_deadline": "accept", "max_body_bytes": 1000, "retention_days": 7, "idempotency_key": "id",
     "search_keys": '{"order": "id"}', "schema": '{"type": "object"}',
+    "statuses": '{"success": [409]}',
 }  # fmt: skip
 
 
@@ -677,7 +721,13 @@ def test_route_takes_everything_that_the_configuration_file_has(admin: Client) -
     admin.post(page("route_add"), form)
 
     route = Route.objects.get()
-    expected = {**form, "enabled": True, "search_keys": {"order": "id"}, "schema": {"type": "object"}}
+    expected = {
+        **form,
+        "enabled": True,
+        "search_keys": {"order": "id"},
+        "schema": {"type": "object"},
+        "statuses": {"success": [409]},
+    }
     for name, value in expected.items():
         stored = getattr(route, f"{name}_id" if name in ("source", "endpoint", "mapping", "reply_mapping") else name)
         assert stored == value, name

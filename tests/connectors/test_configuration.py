@@ -1,5 +1,6 @@
 """What apply and export do with the database; the notation and the placeholders come last."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +11,7 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectors.choices import EndpointAuth
 from connectors.configuration import InvalidConfiguration, apply_configuration, export_configuration, notation
 from connectors.keys import key_matches
 from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Mapping, Revision, Route
@@ -32,8 +34,12 @@ applications:
         method: PUT
         format: xml
         auth: {scheme: bearer, token: "${ERP_TOKEN}"}
+        query: {company: "7", ref: "{orderNo}"}
         headers: {X-Tenant: main}
         timeout_seconds: 2.5
+        circuit: {failure_share: 0.25, minimum_calls: 7}
+        max_concurrent: 4
+        rate: {calls: 100, per: minute}
 lookup_tables:
   - slug: codes
     entries: {Norway: NO, 404: missing, one: 1, price: 19.90, nothing: null}
@@ -63,6 +69,8 @@ routes:
     search_keys: {order: id}
     on_failure: skip
     retry: {max_attempts: 3, first_delay_seconds: 0.5, factor: 2, max_delay_seconds: 9}
+    statuses: {success: [409], permanent: [5xx, "501"]}
+    on_unknown: stop
     sync_deadline_seconds: 3
     on_deadline: accept
     max_body_bytes: 1000
@@ -155,6 +163,7 @@ CHANGES = [
     ('"${ERP_TOKEN}"', "other", "changed endpoint erp-orders (auth)"),
     ('bearer, token: "${ERP_TOKEN}"', "none", "changed endpoint erp-orders (auth)"),
     ("name: Web shop", "description: Sells", "changed application shop (name, description)"),
+    ("name: Web shop", "name: Web shop\n    requests_per_minute: 6", "changed application shop (requests_per_minute)"),
 ]  # fmt: skip
 
 
@@ -344,6 +353,27 @@ def test_export_applied_again_changes_nothing() -> None:
     assert export_configuration() == exported
 
 
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ("many", "it has to be a whole number"),
+        ("0", "greater than or equal to 1"),
+        ("1000001", "less than or equal to"),
+    ],
+)
+def test_rate_limit_is_a_number_of_requests(written: str, fault: str) -> None:
+    text = f"version: 1\napplications: [{{slug: crm, requests_per_minute: {written}}}]\n"
+
+    with pytest.raises(InvalidConfiguration, match=fault):
+        apply_configuration(text, environ={})
+
+
+def test_rate_limit_is_exported() -> None:
+    apply_configuration("version: 1\napplications: [{slug: crm, requests_per_minute: 90}]\n", environ={})
+
+    assert "requests_per_minute: 90" in export_configuration()
+
+
 def test_export_rebuilds_an_empty_platform() -> None:
     actions(FILE)
     exported = export_configuration()
@@ -393,6 +423,63 @@ def test_secrets_are_never_exported() -> None:
     for secret in (*SECRETS.values(), "pass word"):
         assert secret not in exported
     assert "${SHOP_MAIN_SECRET}" in exported
+
+
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+AUTHS = [
+    # what the file says, and what is stored
+    ("api_key, query: code, key: canary", {"query": "code", "key": "canary"}),
+    ("hmac, secret: canary, algorithm: sha256", {"secret": "canary"}),  # the default
+    (
+        "hmac, secret: canary, encoding: base64, timestamp_header: X-Time, template: '{timestamp}:{body}'",
+        {"secret": "canary", "encoding": "base64", "timestamp_header": "X-Time", "template": "{timestamp}:{body}"},
+    ),
+    (f"standard_webhooks, secret: {WEBHOOK_SECRET}", {"secret": WEBHOOK_SECRET}),
+    (
+        (
+            "oauth2_client_credentials, token_url: https://l.test/t, client_id: us, client_secret: canary, scope: a b, "
+            "audience: erp, client_auth: post, extra: {resource: x}"
+        ),
+        {"token_url": "https://l.test/t", "client_id": "us", "client_secret": "canary", "scope": "a b"}
+        | {"audience": "erp", "client_auth": "post", "extra": {"resource": "x"}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("written", "stored"), AUTHS)
+def test_every_authentication_is_configured_and_exported_without_its_secret(
+    written: str, stored: dict[str, Any]
+) -> None:
+    text = FILE.replace('{scheme: bearer, token: "${ERP_TOKEN}"}', f"{{scheme: {written}}}")
+    actions(text)
+
+    exported = export_configuration()
+
+    assert Endpoint.objects.get().read_auth() == stored
+    assert set(actions(text).values()) == {"unchanged"}
+    assert set(actions(exported, {}).values()) == {"unchanged"}
+    assert "canary" not in exported
+    assert WEBHOOK_SECRET not in exported
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("bearer", "token"),
+        ("basic, password: x", "username"),
+        ("hmac, secret: x, algorithm: md5", "algorithm"),
+        ("hmac, secret: x, template: nothing", "template"),
+        ("standard_webhooks, secret: short", "secret"),
+        ("api_key, key: x, header: A, query: b", "query"),
+        ("oauth2_client_credentials, token_url: x, client_id: us, client_secret: y", "token_url"),
+        ('oauth2_client_credentials, token_url: "https://x/", client_id: us, client_secret: y, extra: {a: 1}', "extra"),
+        ("none, token: x", "token"),
+    ],
+)
+def test_fault_of_an_authentication_is_named(written: str, key: str) -> None:
+    said = faults(FILE.replace('{scheme: bearer, token: "${ERP_TOKEN}"}', f"{{scheme: {written}}}"))
+
+    assert [line.split(":")[0] for line in said] == [f"applications[1].endpoints[0].auth.{key}"]
 
 
 def test_secret_whose_variable_is_not_set_is_kept() -> None:
@@ -460,15 +547,31 @@ FAULTS = [
     ("scheme: api_key", "scheme: magic", "applications[0].credentials[0].scheme: "),
     ("${SHOP_KEY}", "${NOT_SET}", "applications[0].credentials[0].secret: "),
     ("http://127.0.0.1:9000/orders", "ftp://x", "applications[1].endpoints[0].url: "),
+    ("success: [409]", "success: [99]", "routes[0].statuses: "),
+    ("success: [409]", "fine: [409]", "routes[0].statuses: "),
+    ("success: [409]", "success: ['501']", "routes[0].statuses: "),
+    ("success: [409]", "success: 409", "routes[0].statuses: "),
+    ("on_unknown: stop", "on_unknown: panic", "routes[0].on_unknown: "),
     ("format: xml", "format: yaml", "applications[1].endpoints[0].format: "),
     ("force_list: [line]", "force_list: line", "routes[0].force_list: "),
     ("force_list: [line]", "force_list: [7]", "routes[0].force_list: "),
     ("force_list: [line]", "force_list: []", "routes[0].force_list: "),
     ("timeout_seconds: 2.5", "timeout_seconds: soon", "applications[1].endpoints[0].timeout_seconds: "),
     ("timeout_seconds: 2.5", "timeout_seconds: 999", "applications[1].endpoints[0].timeout_seconds: "),
+    ("max_concurrent: 4", "max_concurrent: 0", "applications[1].endpoints[0].max_concurrent: "),
+    ("calls: 100", "calls: 0", "applications[1].endpoints[0].rate.calls: "),
+    ("calls: 100, ", "", "applications[1].endpoints[0].rate.calls: "),
+    ("per: minute", "per: day", "applications[1].endpoints[0].rate.per: "),
+    ("minimum_calls: 7", "minimum_calls: 0", "applications[1].endpoints[0].circuit.minimum_calls: "),
+    ("failure_share: 0.25", "failure_share: 25", "applications[1].endpoints[0].circuit.failure_share: "),
+    ("failure_share: 0.25", "share: 0.25", "applications[1].endpoints[0].circuit.share: "),
     ("timeout_seconds", "timout_seconds", "did you mean timeout_seconds?"),
     ("token: ", "toke: ", "applications[1].endpoints[0].auth.token: "),
     ("X-Tenant: main", "Host: main", "applications[1].endpoints[0].headers: "),
+    ("X-Tenant: main", "X-Tenant: '{a..b}'", "applications[1].endpoints[0].headers: "),
+    ('ref: "{orderNo}"', 'ref: "{"', "applications[1].endpoints[0].query: "),
+    ("127.0.0.1:9000/orders", "{host}/orders", "applications[1].endpoints[0].url: "),
+    ("9000/orders", "9000/{a[].b}", "applications[1].endpoints[0].url: "),
     ("target: orderNo", "target: 'order..No'", "mappings[0].fields[0].target: "),
     ("type: string", "type: text", "mappings[0].fields[0].type: "),
     ("lookup: codes", "lookup: cods", "mappings[0].fields[2].lookup: "),
@@ -640,6 +743,21 @@ def test_endpoint_of_another_application_is_not_taken_over() -> None:
         actions("version: 1\napplications: [{slug: crm, endpoints: [{slug: erp-orders, url: 'http://x'}]}]")
 
     assert "applications[0].endpoints[0].slug: " in caught.value.faults[0]
+
+
+README_AUTHS = re.findall(
+    r"\| `({scheme: .*})` \|$", (Path(__file__).parents[2] / "README.md").read_text(), re.MULTILINE
+)
+
+
+def test_every_authentication_that_the_readme_shows_applies() -> None:
+    environ = dict.fromkeys(("TOKEN", "KEY", "PASSWORD", "SECRET"), "s") | {"WEBHOOK_SECRET": WEBHOOK_SECRET}
+    endpoints = [f"{{slug: e{number}, url: 'https://x', auth: {auth}}}" for number, auth in enumerate(README_AUTHS)]
+
+    done = actions(f"version: 1\napplications: [{{slug: erp, endpoints: [{', '.join(endpoints)}]}}]", environ)
+
+    assert {endpoint.auth_scheme for endpoint in Endpoint.objects.all()} == set(EndpointAuth.values) - {"none"}
+    assert set(done.values()) == {"created"}
 
 
 def test_the_demos_file_applies() -> None:

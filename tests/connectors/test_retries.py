@@ -6,14 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.retries import RetryPolicy, delay_before_next, is_passing, is_success, parse_retry_after
+from connectors.retries import (
+    RetryPolicy,
+    compile_statuses,
+    delay_before_next,
+    is_passing,
+    is_success,
+    parse_retry_after,
+)
 
 NOW = datetime(2026, 11, 23, 8, 0, 0, tzinfo=UTC)
 POLICY = RetryPolicy(max_attempts=8, first_delay_seconds=5, factor=3, max_delay_seconds=3600)
 
 
 def without_jitter(low, high):
-    return (low + high) / 2
+    assert low <= 1.0 <= high
+    return 1.0
 
 
 @pytest.mark.parametrize(
@@ -117,6 +125,48 @@ def test_retry_after_is_honoured_between_the_delay_and_the_maximum(attempts, ret
 )
 def test_jitter_moves_the_delay_by_a_fifth(uniform, delay):
     assert delay_before_next(POLICY, 1, uniform=uniform) == pytest.approx(delay)
+
+
+@pytest.mark.parametrize(("uniform", "delay"), [(min, 2880.0), (max, 3600.0)])
+def test_jitter_stays_within_the_maximum(uniform, delay):
+    assert delay_before_next(POLICY, 7, uniform=uniform) == pytest.approx(delay)
+
+
+def test_no_delay_stays_no_delay():
+    policy = RetryPolicy(max_attempts=3, first_delay_seconds=0, factor=2, max_delay_seconds=0)
+
+    assert delay_before_next(policy, 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "meaning"),
+    [
+        ({}, 200, "success"),
+        ({}, 302, "permanent"),
+        ({}, 503, "passing"),
+        ({"success": [409]}, 409, "success"),
+        ({"success": ["409"]}, 410, "permanent"),
+        ({"passing": ["4xx"]}, 404, "passing"),
+        ({"permanent": ["5xx"], "passing": [503]}, 503, "passing"),  # a number is stronger than a class
+        ({"permanent": ["5xx"], "passing": [503]}, 500, "permanent"),
+        ({"permanent": [204]}, 204, "permanent"),
+    ],
+)
+def test_statuses_mean_what_the_route_says(given, status, meaning):
+    assert compile_statuses(given).meaning(status) == meaning
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [409], "409", {"fine": [200]}, {"success": 409}, {"success": [199]}, {"success": [600]}, {"success": ["6xx"]},
+        {"success": [True]}, {"success": [None]}, {"success": [409.5]}, {"success": ["4x"]}, {"success": ["409 "]},
+        {"success": [409], "passing": ["409"]}, {"success": ["4xx"], "permanent": ["4xx"]},
+    ],
+)  # fmt: skip
+def test_statuses_that_make_no_sense_are_refused(given):
+    with pytest.raises(ValueError, match=r"It is|it is|is no status|in two lists"):
+        compile_statuses(given)
 
 
 def test_messages_that_failed_together_do_not_come_back_together():

@@ -41,21 +41,25 @@ class Authority:
 
     def server(self, *names, expires=DAY):
         """A server's context, its certificate for `names` (or addresses); `expires` from now."""
+        path = self.folder / f"{names[0]}.pem"
+        path.write_bytes(b"".join(self.issue(*names, expires=expires)))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        return context
+
+    def issue(self, *names, expires=DAY):
+        """A certificate for `names` and its key, both as PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         builder = self._builder(subject, key, expires).add_extension(
             x509.SubjectAlternativeName([_alternative(name) for name in names]), False
         )
-        path = self.folder / f"{names[0]}.pem"
-        path.write_bytes(
-            builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
+        return (
+            builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM),
+            key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
+            ),
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
 
     def _builder(self, subject, key, expires):
         now = datetime.datetime.now(datetime.UTC)

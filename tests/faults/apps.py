@@ -28,11 +28,11 @@ class FaultsConfig(AppConfig):
 
     def ready(self) -> None:
         from integration_platform.management.commands import worker
-        from messages import delivery, intake, lanes
+        from messages import accepting, delivery, lanes
 
         worker.STALE_SECONDS = worker.TASKS_STALE_SECONDS = STALE_SECONDS
-        _after(lanes, "accept", POINTS[0])
-        _after(intake, "_commit", POINTS[1])
+        _before(accepting, "_executed", POINTS[0])
+        _after(accepting, "accept", POINTS[1])
         _before(delivery, "attempt", POINTS[2])
         _after(delivery, "attempt", POINTS[3])
         _before(lanes, "_update_lanes", POINTS[4])
@@ -85,8 +85,7 @@ def _forget_the_fence() -> None:
             rows = {lane.pk: lane for lane in lanes.locked(entry.claim.lane_id for entry in finished)}
             for entry in finished:
                 entry.kept, entry.fenced, entry.changes = False, False, rows[entry.claim.lane_id].changes
-            lanes.record(finished, now)
-            lanes._update_lanes(finished, rows)
+            lanes._record(finished, rows, now)
 
     lanes.finish = believing
     pump.LEASE_MARGIN = -1e9

@@ -59,12 +59,16 @@ class Outcome:
 
 @dataclass(slots=True)
 class Plan:
-    """How a run goes. `kinds`: only faults of these kinds; `stops`: only processes that are stopped and go on."""
+    """How a run goes. `stops_only`: busy workers are stopped, one at a time, and go on; nothing is killed.
+
+    `delay_seconds`: what the destination takes for each answer at least.
+    """
 
     seconds: float
     seed: int
     senders: int = 6
     lanes: int = 4
+    delay_seconds: float = 0.0
     fence: bool = True
     stops_only: bool = False
     points: tuple[str, ...] = POINTS
@@ -129,7 +133,7 @@ class Chaos:
         busy = [one for one in processes.get("qcluster worker", []) if is_busy(one)]
         draw = self.chance.random()
         if self.plan.stops_only:
-            if busy:
+            if busy and not any(timer.is_alive() for timer in self._timers):  # another has to take its lanes meanwhile
                 self._stop(self.chance.choice(busy), "qcluster worker")
         elif self.cluster is not None and (database or draw < 0.05):
             begin = time.monotonic()
@@ -177,7 +181,7 @@ def run(database: str, plan: Plan) -> Outcome:
         if database == "postgresql":
             cluster = Cluster()
             stack.callback(cluster.close)
-        destination = stack.enter_context(FailingDestination(plan.seed))
+        destination = stack.enter_context(FailingDestination(plan.seed, plan.delay_seconds))
         url = destination.url(PATH)
         tree = Tree(folder, cluster.url if cluster else "", key=KEY, url=url, fence=plan.fence)
         stack.callback(tree.stop)

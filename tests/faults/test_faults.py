@@ -19,9 +19,16 @@ def test_nothing_is_lost_doubled_or_overtaken(database: str) -> None:
 
 
 def test_without_the_fence_the_proof_fails() -> None:
-    """Workers that sleep through their lease and go on as if nothing had happened: the checker has to see it."""
-    plan = Plan(6, 4711, fence=False, stops_only=True, points=(), every=(0.5, 1.0), give_up_draining_after=3)
+    """Workers that sleep through their lease and go on as if nothing had happened: the checker has to see it.
 
-    outcome = run("sqlite", plan)
+    A single run shows it about eight times in nine: a worker has to be stopped with a call in hand.
+    """
+    assert any(_shows_violations_without_the_fence(seed) for seed in (4711, 4712, 4713))
 
-    assert outcome.report.violations
+
+def _shows_violations_without_the_fence(seed: int) -> bool:
+    plan = Plan(
+        7, seed, lanes=3, delay_seconds=0.3, fence=False, stops_only=True, points=(), every=(0.3, 0.5),
+        give_up_draining_after=8,
+    )  # fmt: skip
+    return bool(run("sqlite", plan).report.violations)

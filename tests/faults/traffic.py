@@ -17,11 +17,15 @@ SYNC_SHARE = 0.15
 
 
 class FailingDestination(Destination):
-    """Answers 200, or 503, or nothing, or late; seed, message and number of the try decide, nothing else."""
+    """Answers 200, or 503, or nothing, or late; seed, message and number of the try decide, nothing else.
 
-    def __init__(self, seed: int) -> None:
+    `delay_seconds` comes before each answer.
+    """
+
+    def __init__(self, seed: int, delay_seconds: float = 0.0) -> None:
         super().__init__()
         self._seed = seed
+        self._delay_seconds = delay_seconds
         self._lock = threading.Lock()
         self._tries: dict[tuple[str, int], int] = {}
         self.arrivals: list[Arrival] = []
@@ -44,7 +48,8 @@ class FailingDestination(Destination):
             return Answer(503)
         if chance < 0.06:
             return Answer.nothing(reset=chance < 0.05)
-        return Answer(200, {"ok": True}, delay_seconds=0.3 if chance < 0.09 else 0.01 if chance < 0.5 else 0.0)
+        late = 0.3 if chance < 0.09 else 0.01 if chance < 0.5 else 0.0
+        return Answer(200, {"ok": True}, delay_seconds=late + self._delay_seconds)
 
 
 class Sender(threading.Thread):

@@ -94,7 +94,18 @@ class Platform:
             return False
 
     def log(self) -> str:
-        return (self.folder / "log.txt").read_text(errors="replace")[-5000:]
+        """Its end."""
+        return self.whole_log()[-5000:]
+
+    def whole_log(self) -> str:
+        return (self.folder / "log.txt").read_text(errors="replace")
+
+    def wait_for_log(self, *texts: str, seconds: float) -> None:
+        """Until its processes have said all of this."""
+        end = time.monotonic() + seconds
+        while missing := [text for text in texts if text not in self.whole_log()]:
+            assert time.monotonic() < end, f"nobody said {missing}: {self.log()}"
+            time.sleep(0.05)
 
     def stop(self) -> None:
         self.http.close()

@@ -1,6 +1,7 @@
 """Recovery without a person: the database goes away and comes back, an idle platform leaves it in peace."""
 
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,19 +50,64 @@ def test_platform_survives_a_restart_of_its_database(cluster: Cluster, running: 
     platform, destination = running
     deliver(platform, destination, seconds=20)
     processes = [process.pid for process in platform.processes]
+    admin = sign_in(platform)
 
     cluster.kill()
     away = platform.push("/webhooks/plain", {"lane": "A"})
     ready = requests.get(f"{platform.base}/health/ready", timeout=20)
     alive = requests.get(f"{platform.base}/health/live", timeout=20)
+    result = platform.http.get(f"{platform.base}/results/{uuid.uuid4()}", timeout=20)
+    metrics = requests.get(f"{platform.base}/metrics", timeout=20)
+    page = admin.get(f"{platform.base}/admin/messaging/message/", timeout=20)
+    platform.wait_for_log("queue lanes cannot be reached", "queue integration-platform cannot be reached", seconds=30)
     cluster.start()
 
-    assert (away.status_code, away.headers["Content-Type"]) == (503, "application/problem+json")
-    assert int(away.headers["Retry-After"]) > 0
+    for answer in (away, result, metrics, ready):
+        assert (answer.status_code, answer.headers["Content-Type"]) == (503, "application/problem+json")
+        assert int(answer.headers["Retry-After"]) > 0
+    assert (page.status_code, page.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
+    assert int(page.headers["Retry-After"]) > 0
     assert (ready.status_code, alive.status_code) == (503, 200)
     deliver(platform, destination, seconds=30)
     assert requests.get(f"{platform.base}/health/ready", timeout=20).status_code == 200
+    assert requests.get(f"{platform.base}/metrics", timeout=20).status_code == 200
+    assert admin.get(f"{platform.base}/admin/messaging/message/", timeout=20).status_code == 200
     assert [process.pid for process in platform.processes if process.poll() is None] == processes
+    run_ordinary_task(cluster, platform, seconds=30)
+    log = platform.whole_log()
+    assert "Failed to pull task" not in log, "after which q2 waits ten seconds and begins another process"
+    assert "reincarnated" not in log
+    assert "Internal Server Error" not in log
+    assert log.count("cannot be reached; waiting for it") == 2, "one line for each queue, however long it takes"
+
+
+def sign_in(platform: Platform) -> requests.Session:
+    """As an administrator; not through the sign-in page, which has tests of its own."""
+    said = platform.manage(
+        "shell", "-c",
+        "from django.contrib.auth.models import User; from django.test import Client; client = Client(); "
+        "client.force_login(User.objects.create_superuser('ada')); print(client.cookies['sessionid'].value)",
+    )  # fmt: skip
+    browser = requests.Session()
+    browser.headers["Cookie"] = f"sessionid={said.split()[-1]}"
+    page = browser.get(f"{platform.base}/admin/messaging/message/", timeout=20, allow_redirects=False)
+    assert page.status_code == 200
+    return browser
+
+
+def run_ordinary_task(cluster: Cluster, platform: Platform, *, seconds: float) -> None:
+    """It is taken, done and acknowledged."""
+    name = "a-task-of-the-tests"
+    call = f"async_task('messages.tasks.trim_rejections', task_name='{name}', save=True)"
+    platform.manage("shell", "-c", f"from django_q.tasks import async_task; {call}")
+    end = time.monotonic() + seconds
+    done: tuple[bool] | None = None
+    with psycopg.connect(cluster.url, autocommit=True) as connection:
+        while done is None:
+            assert time.monotonic() < end, platform.log()
+            time.sleep(0.1)
+            done = connection.execute("SELECT success FROM django_q_task WHERE name = %s", [name]).fetchone()
+    assert done == (True,)
 
 
 def test_idle_platform_asks_little_and_writes_nothing_but_its_heartbeat(

@@ -1,12 +1,16 @@
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
 from integration_platform import environment
 from tests.processes import environment_of_a_user
+from tests.services import POSTGRESQL, need
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,3 +67,31 @@ def test_every_encryption_key_counts() -> None:
     keys = [Fernet.generate_key().decode() for _ in range(2)]
 
     assert environment.encryption_keys(", ".join(keys)) == keys
+
+
+def test_database_host_that_never_answers_is_given_up() -> None:
+    """It takes the connection and says nothing, as one behind a broken network does."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgres://user@127.0.0.1:{silent.getsockname()[1]}/name"
+        options = environment.database(Path())(url)["OPTIONS"]
+
+        with pytest.raises(psycopg.OperationalError, match="timeout"):
+            psycopg.connect(url, **options).close()
+
+
+@pytest.mark.postgresql
+def test_connection_to_a_host_that_vanishes_ends() -> None:
+    url = need(POSTGRESQL, "TEST_POSTGRESQL_URL")
+    options = environment.database(Path())(url)["OPTIONS"]
+
+    with psycopg.connect(url, **options) as connection, socket.socket(fileno=os.dup(connection.fileno())) as tcp:
+        assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
+        assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 5
+
+
+def test_options_of_the_url_win() -> None:
+    options = environment.database(Path())("postgres://user@host/name?connect_timeout=2")["OPTIONS"]
+
+    assert (options["connect_timeout"], options["tcp_user_timeout"]) == (2, 15_000)
+    assert "lock_timeout=5s" in options["options"]

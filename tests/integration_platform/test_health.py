@@ -2,10 +2,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
-from messages.models import Worker
+from connectors.catalogue import RoutePlan
+from integration_platform import health
+from messages import problems
+from messages.database import Seldom, clock_reading
+from messages.models import Lane, Worker
+from tests.messages.conftest import configure_route, push
 
 pytestmark = pytest.mark.django_db
 
@@ -13,6 +20,11 @@ pytestmark = pytest.mark.django_db
 def seen(seconds_ago: int) -> None:
     moment = timezone.now() - timedelta(seconds=seconds_ago)
     Worker.objects.create(name="host:1", started_at=moment, seen_at=moment)
+
+
+@pytest.fixture
+def plan() -> RoutePlan:
+    return configure_route(ordering_key="lane")
 
 
 def test_live_answers() -> None:
@@ -44,6 +56,19 @@ def test_metrics_are_prometheus_text() -> None:
     assert "# TYPE platform_lanes_held gauge" in lines
 
 
+def test_metrics_count_lanes_that_nobody_takes_and_those_that_end_their_workers(plan: RoutePlan) -> None:
+    for key, due_seconds_ago, strikes in (("A", 90, 0), ("B", 300, 3), ("C", 10, 2), ("D", 10, 1)):
+        due_at = clock_reading() - timedelta(seconds=due_seconds_ago)
+        Lane.objects.filter(pk=push(plan, key).message.lane_id).update(due_at=due_at, strikes=strikes)
+
+    lines = Client().get("/metrics").content.decode().splitlines()
+
+    assert "platform_lanes_overdue 2" in lines
+    assert "platform_lanes_suspect 2" in lines
+    waiting = next(float(line.split()[1]) for line in lines if line.startswith("platform_oldest_due_seconds "))
+    assert 300 <= waiting < 400
+
+
 @pytest.mark.parametrize(
     ("address", "authorization", "status"),
     [
@@ -71,3 +96,33 @@ def test_empty_token_opens_nothing() -> None:
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
 def test_only_safe_methods(path: str) -> None:
     assert Client().post(path).status_code == 405
+
+
+def away(*_: object) -> None:
+    raise OperationalError("the connection broke\nIs the server running?")
+
+
+def test_metrics_without_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_samples", away)
+
+    answer = Client(raise_request_exception=False).get("/metrics")
+
+    assert (answer.status_code, answer["Content-Type"], answer["Retry-After"]) == (503, "application/problem+json", "5")
+    assert "broke" not in answer.content.decode()
+
+
+def test_admin_without_the_database_is_a_plain_page(
+    monkeypatch: pytest.MonkeyPatch, admin_client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever asks first, here for the session; and a line now and then, not a traceback for each."""
+    monkeypatch.setattr(SessionStore, "load", away)
+    monkeypatch.setattr(problems, "_complaint", Seldom())
+    admin_client.raise_request_exception = False
+
+    answers = [admin_client.get("/admin/") for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [503, 503, 503]
+    assert answers[0]["Content-Type"].startswith("text/html")
+    assert "Temporarily unavailable" in answers[0].content.decode()
+    said = [record.getMessage() for record in caplog.records if record.name == "messages.problems"]
+    assert said == ["The database cannot be reached; answering 503 (OperationalError: the connection broke)."]

@@ -158,7 +158,7 @@ class LaneModel:
         elif kind == OutcomeKind.FAILED and failures <= len(self.route.delays):
             message.status = Status.RETRYING
             delay = self.route.delays[failures - 1]
-            self.free(None if self.hold else Span(delay * 0.8, delay * 1.2))
+            self.free(Span(delay * 0.8, delay * 1.2))
             return False
         else:
             message.end(Status.DEAD, title)
@@ -241,11 +241,16 @@ class LaneModel:
         paused, self.hold = self.hold == Hold.PAUSED, Hold.PAUSED
         return not paused
 
-    def resume(self) -> bool:
+    def resume(self, now: datetime) -> bool:
         if self.hold != Hold.PAUSED:
             return False
         dead = bool(self.line) and self.line[0].status == Status.DEAD
-        self.hold, self.due = (Hold.BLOCKED, None) if dead else (Hold.NONE, NOW if self.line else None)
+        backs_off = isinstance(self.due, datetime) and self.due > now
+        self.hold = Hold.BLOCKED if dead else Hold.NONE
+        if dead or not self.line:
+            self.due = None
+        elif not backs_off:
+            self.due = NOW
         return True
 
     def settle(self, since: datetime, now: datetime, due: datetime | None, lease: datetime | None) -> None:

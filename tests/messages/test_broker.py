@@ -1,6 +1,8 @@
 import pytest
 from django.db import OperationalError
+from django_q.brokers.orm import ORM
 from django_q.conf import Conf
+from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from connectors.catalogue import RoutePlan
@@ -65,5 +67,41 @@ def test_connection_that_broke_is_dropped_and_the_next_look_opens_another(
     assert functions(broker) == ["messages.pump.pump"]
 
 
-def away() -> None:
+def away(*_: object) -> None:
     raise OperationalError("the connection broke")
+
+
+def test_outage_is_one_line_and_its_end_another(
+    db: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = DatabaseTaskBroker("tasks")
+    functions(broker)
+    with monkeypatch.context() as broken:
+        broken.setattr(ORM, "dequeue", away)
+        broken.setattr(broker_module.connection, "close", lambda: None)
+        assert [functions(broker) for _ in range(3)] == [[], [], []]
+
+    functions(broker)
+
+    assert caplog.messages == [
+        "The queue tasks cannot be reached; waiting for it (OperationalError: the connection broke).",
+        "The queue tasks is there again.",
+    ]
+
+
+def test_task_that_cannot_be_acknowledged_does_not_end_the_monitor(
+    db: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = DatabaseTaskBroker("tasks")
+    broker.enqueue("a task")
+    pk = OrmQ.objects.get().pk
+    with monkeypatch.context() as broken:
+        broken.setattr(ORM, "delete", away)
+        broken.setattr(broker_module.connection, "close", lambda: None)
+        broker.acknowledge(pk)
+
+    assert caplog.messages == [
+        f"Task {pk} stays in the queue and comes again (OperationalError: the connection broke)."
+    ]
+    broker.acknowledge(pk)
+    assert not OrmQ.objects.exists()

@@ -5,6 +5,7 @@ import pytest
 
 from connectors import transport
 from connectors.catalogue import RoutePlan, catalogue
+from connectors.models import Route
 from messages import delivery
 from messages.choices import OutcomeKind
 from messages.claims import Work
@@ -326,7 +327,7 @@ def test_destination_that_is_silent_may_have_got_it(destination: Destination) ->
 
     outcome = delivery.attempt(work(), plan(destination.url("/orders"), timeout_seconds=0.3))
 
-    assert outcome.kind == OutcomeKind.FAILED
+    assert outcome.kind == OutcomeKind.UNKNOWN
     assert "may have arrived" in outcome.detail
     assert 250 < outcome.duration_ms < 1500
 
@@ -406,3 +407,129 @@ def test_attempt_asks_the_database_nothing(destination: Destination, django_asse
         delivery.attempt(work(), route)
 
     assert len(destination.requests) == 1
+
+
+def test_query_with_a_key_is_sent_and_not_kept(destination: Destination) -> None:
+    auth = {"auth_scheme": "api_key", "auth_parameters": {"query": "code"}, "auth_secrets": '{"key":"canary"}'}
+
+    outcome = delivery.attempt(work(), plan(destination.url("/orders"), **auth))
+
+    assert destination.requests[0].target == "/orders?code=canary"
+    assert "canary" not in repr(outcome)
+
+
+def test_signature_is_sent_and_not_kept(destination: Destination) -> None:
+    parameters = {"header": "X-Proof", "timestamp_header": "X-Time"}
+    auth = {"auth_scheme": "hmac", "auth_parameters": parameters, "auth_secrets": '{"secret":"canary"}'}
+
+    outcome = delivery.attempt(work(), plan(destination.url("/orders"), **auth))
+
+    (request,) = destination.requests
+    assert request.header("X-Proof")
+    assert sent_headers(outcome)["X-Proof"] == "[redacted]"
+    assert sent_headers(outcome)["X-Time"] == request.header("X-Time")
+
+
+def test_authentication_that_cannot_work_fails_the_calls_that_need_it_and_says_so(destination: Destination) -> None:
+    broken = {"auth_scheme": "standard_webhooks", "auth_secrets": '{"secret":"canary"}'}
+
+    outcome = delivery.attempt(work(), plan(destination.url("/orders"), **broken))
+
+    assert outcome.kind == OutcomeKind.NOT_SENT
+    assert "cannot work as it is configured" in outcome.detail
+    assert "canary" not in repr(outcome)
+    assert destination.requests == []
+
+
+def test_address_query_and_headers_take_values_of_the_outgoing_message(destination: Destination) -> None:
+    rows = ({"target": "order.no", "source": "id", "type": "string"}, {"target": "tenant", "constant": "main"})
+    endpoint = {"query_parameters": {"ref": "{order.no}"}, "headers": {"X-Tenant": "{tenant}"}, "method": "PUT"}
+    route = plan(destination.url("/orders/{order.no}/lines"), definition=fields(*rows), **endpoint)
+
+    outcome = delivery.attempt(work(b'{"id":"A/../7"}'), route)
+
+    (request,) = destination.requests
+    assert request.target == "/orders/A%2F..%2F7/lines?ref=A%2F..%2F7"
+    assert request.header("X-Tenant") == "main"
+    assert outcome.sent is not None
+    assert outcome.sent.url == destination.url(request.target)
+
+
+def test_address_takes_values_of_the_received_message_where_nothing_is_mapped(destination: Destination) -> None:
+    body = b'{ "id":4711 }'
+
+    delivery.attempt(work(body), plan(destination.url("/orders/{id}")))
+
+    assert (destination.requests[0].target, destination.requests[0].body) == ("/orders/4711", body)
+
+
+def test_value_that_the_address_misses_is_a_mapping_failure_that_names_it(destination: Destination) -> None:
+    outcome = delivery.attempt(work(b'{"id":null}'), plan(destination.url("/orders/{id}"), headers={"X-No": "{no}"}))
+
+    assert outcome.kind == OutcomeKind.MAPPING_FAILED
+    assert outcome.error is not None
+    named = [(row["target"], row["source"]) for row in outcome.error["errors"]]
+    assert named == [("url", "id"), ("headers.X-No", "no")]
+    assert destination.requests == []
+
+
+@pytest.mark.parametrize("fault", [{"headers": {"X-No": "{"}}, {"query_parameters": {"a": "{a..b}"}}])
+def test_stored_template_that_cannot_work_fails_its_own_calls(destination: Destination, fault: dict[str, Any]) -> None:
+    outcome = delivery.attempt(work(), plan(destination.url("/orders"), **fault))
+
+    assert outcome.kind == OutcomeKind.NOT_SENT
+    assert "cannot work as it is configured" in outcome.detail
+    assert destination.requests == []
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (409, OutcomeKind.SUCCEEDED),  # it has it already
+        (404, OutcomeKind.FAILED),  # not there yet
+        (503, OutcomeKind.REFUSED),
+        (201, OutcomeKind.SUCCEEDED),
+        (400, OutcomeKind.REFUSED),
+    ],
+)
+def test_route_says_what_a_status_means(destination: Destination, status: int, kind: OutcomeKind) -> None:
+    destination.answers("/orders", Answer(status, {"no": 7}))
+    route = plan(destination.url("/orders"))
+    Route.objects.update(statuses={"success": [409], "passing": ["404"], "permanent": ["5xx"]})
+
+    outcome = delivery.attempt(work(), catalogue.by_id()[route.id])
+
+    assert outcome.kind == kind
+    assert outcome.reply is not None
+    assert outcome.reply.status_code == status
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer.nothing(), Answer.nothing(reset=True), Answer(200, "x" * 90, cut_after=120), Answer.garbage()]
+)
+def test_answer_that_breaks_off_leaves_it_unknown_whether_the_message_arrived(
+    destination: Destination, answer: Answer
+) -> None:
+    destination.answers("/orders", answer)
+
+    outcome = delivery.attempt(work(), plan(destination.url("/orders")))
+
+    assert (outcome.kind, len(destination.requests)) == (OutcomeKind.UNKNOWN, 1)
+
+
+def test_trace_goes_on_in_a_span_of_its_own_and_nobody_configures_it_away(destination: Destination) -> None:
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    kept = {"traceparent": f"00-{trace}-{span}-00", "tracestate": "vendor=1"}
+    route = plan(destination.url("/orders"), headers={"Traceparent": "mine", "TraceState": "mine=1", "X-Own": "1"})
+
+    outcomes = [delivery.attempt(work(headers=kept), route) for _ in range(2)]
+    delivery.attempt(work(), route)
+
+    *continued, begun = destination.requests
+    assert [request.header("traceparent")[:36] for request in continued] == [f"00-{trace}-"] * 2
+    assert len({span, *(request.header("traceparent")[36:52] for request in continued)}) == 3
+    assert {request.header("tracestate") for request in continued} == {"vendor=1"}
+    assert {request.header("X-Own") for request in destination.requests} == {"1"}
+    assert begun.header("traceparent")[3:35] == ID.hex
+    assert begun.header("tracestate") == ""
+    assert sent_headers(outcomes[0])["traceparent"] == continued[0].header("traceparent")

@@ -6,6 +6,7 @@ from django.db import connection
 
 from connectors.catalogue import RoutePlan
 from messages import intake
+from messages.accepting import Taking
 from messages.exceptions import LaneUnavailable, Refused
 from messages.intake import Incoming, uuid7
 from messages.models import Lane, Message, SearchKey
@@ -192,7 +193,7 @@ def test_sync_message_on_a_lane_that_stands_still_makes_no_message(hold: str) ->
     Lane.objects.update(hold=hold)
 
     with pytest.raises(LaneUnavailable):
-        intake.accept(plan, Incoming("sync", b"[]", "application/json", {}, None), lease_seconds=30)
+        intake.accept(plan, Incoming("sync", b"[]", "application/json", {}, None), taking=Taking("web", 30))
 
     assert Message.objects.count() == Lane.objects.get().last_position == 1
 

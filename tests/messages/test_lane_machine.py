@@ -20,8 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from connectors.catalogue import RoutePlan, catalogue
 from connectors.models import Endpoint, Route
-from messages import lanes, operate, steering, tasks
-from messages.choices import OutcomeKind, Status
+from messages import bulk, lanes, operate, steering, tasks
+from messages.accepting import Taking
+from messages.choices import BulkState, BulkVerb, OutcomeKind, Status
 from messages.claims import Claim, Finished, Work
 from messages.database import clock_reading
 from messages.exceptions import LaneUnavailable, NotPossible
@@ -316,9 +317,9 @@ class Lanes(RuleBasedStateMachine):
         plan = self.plans.routes[name[0]]
         if lane.hold:
             with pytest.raises(LaneUnavailable):
-                push(plan, name[1], pattern="sync", lease_seconds=LEASE, owner=owner)
+                push(plan, name[1], pattern="sync", taking=Taking(owner, LEASE))
             return
-        accepted = push(plan, name[1], pattern="sync", lease_seconds=LEASE, owner=owner)
+        accepted = push(plan, name[1], pattern="sync", taking=Taking(owner, LEASE))
         lane.accept(accepted.message.pk, sync=True, owner=owner)
         self.pks[name] = accepted.message.lane_id
         assert (accepted.claim is not None) == (lane.owner == owner)
@@ -414,6 +415,26 @@ class Lanes(RuleBasedStateMachine):
             won = self.possible(operate.skip_head, row, position=position)
             assert won == (head is not None and lane.cancel(head, clock_reading()))
 
+    @step(2, verb=st.sampled_from(list(BulkVerb)), names=st.sets(LANES, min_size=1), meanwhile=PLACED)
+    def decide_on_many(self, verb: BulkVerb, names: set[Name], meanwhile: tuple[Name, int]) -> None:
+        """All messages of some lanes; one of any lane is decided on between the selection and its confirmation."""
+        lanes_chosen = sorted((self.pks[name], self.lanes[name]) for name in names & set(self.pks))
+        if not lanes_chosen:
+            return
+        chosen = [(lane, one) for _, lane in lanes_chosen for one in sorted(lane.messages, key=lambda m: m.position)]
+        selected = Message.objects.filter(lane__in=[pk for pk, _ in lanes_chosen])
+        prepared = bulk.prepare(verb, selected, by=self.plans.agent, selection="the whole lanes")
+        self.decide_too_late(meanwhile)
+        self.every_row_is_as_it_must_be()
+        assert bulk.start(prepared, reason="r")
+        bulk.work(budget_seconds=600)
+        now = clock_reading()
+        won = [lane.retry(one) if verb == BulkVerb.RETRY else lane.cancel(one, now) for lane, one in chosen]
+        prepared.refresh_from_db()
+        assert (prepared.state, prepared.done, prepared.refused) == (
+            BulkState.FINISHED, won.count(True), won.count(False)
+        )  # fmt: skip
+
     @step(name=LANES)
     def pause(self, name: Name) -> None:
         if name in self.pks:
@@ -422,7 +443,8 @@ class Lanes(RuleBasedStateMachine):
     @step(name=STANDING)
     def resume(self, name: Name) -> None:
         if name in self.pks:
-            assert self.possible(operate.resume, Lane.objects.get(pk=self.pks[name])) == self.lanes[name].resume()
+            resumed = self.possible(operate.resume, Lane.objects.get(pk=self.pks[name]))
+            assert resumed == self.lanes[name].resume(clock_reading())
 
     @step(slug=st.sampled_from(["orders", "invoices", "erp-orders"]), count=st.integers(1, 3))
     def claim_while_some_are_paused(self, slug: str, count: int) -> None:

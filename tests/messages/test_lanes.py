@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from connectors.catalogue import RoutePlan
 from messages import lanes, steering
+from messages.accepting import Taking
 from messages.choices import Hold, OutcomeKind, Status
 from messages.models import Attempt, Lane, Message, Result
 from messages.pump import policy_of
@@ -38,7 +39,7 @@ def test_refused_acceptance_takes_no_position(plan: RoutePlan) -> None:
 
     def accept_and_fail() -> None:
         with transaction.atomic():
-            lanes.accept(plan.id, "A")
+            push(plan)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -246,7 +247,7 @@ def test_used_up_attempts_on_a_skipping_route_are_dead_and_the_lane_goes_on(db: 
 
 
 def test_failed_sync_message_ends_and_never_blocks(plan: RoutePlan) -> None:
-    first = push(plan, pattern="sync", lease_seconds=LEASE)
+    first = push(plan, pattern="sync", taking=Taking("web", LEASE))
     assert first.claim is not None
 
     entry = finish(plan, first.claim, OutcomeKind.FAILED)
@@ -258,7 +259,7 @@ def test_failed_sync_message_ends_and_never_blocks(plan: RoutePlan) -> None:
 
 
 def test_sync_message_whose_caller_was_told_accepted_is_retried(plan: RoutePlan) -> None:
-    first = push(plan, pattern="sync", lease_seconds=LEASE)
+    first = push(plan, pattern="sync", taking=Taking("web", LEASE))
     assert first.claim is not None
     work = head(first.claim)
 
@@ -272,7 +273,7 @@ def test_sync_message_whose_caller_was_told_accepted_is_retried(plan: RoutePlan)
 
 
 def test_final_message_cannot_be_made_retryable(plan: RoutePlan) -> None:
-    first = push(plan, pattern="sync", lease_seconds=LEASE)
+    first = push(plan, pattern="sync", taking=Taking("web", LEASE))
     assert first.claim is not None
     finish(plan, first.claim, OutcomeKind.FAILED)
 
@@ -280,10 +281,10 @@ def test_final_message_cannot_be_made_retryable(plan: RoutePlan) -> None:
 
 
 def test_sync_takes_an_idle_lane_at_once_and_no_other(plan: RoutePlan) -> None:
-    idle = push(plan, "A", pattern="sync", lease_seconds=LEASE)
-    busy = push(plan, "A", pattern="sync", lease_seconds=LEASE)
+    idle = push(plan, "A", pattern="sync", taking=Taking("web", LEASE))
+    busy = push(plan, "A", pattern="sync", taking=Taking("web", LEASE))
     push(plan, "B")
-    behind = push(plan, "B", pattern="sync", lease_seconds=LEASE)
+    behind = push(plan, "B", pattern="sync", taking=Taking("web", LEASE))
 
     assert idle.claim is not None
     assert busy.claim is None
@@ -292,18 +293,18 @@ def test_sync_takes_an_idle_lane_at_once_and_no_other(plan: RoutePlan) -> None:
 
 
 def test_sync_takes_a_lane_again_when_it_is_idle_again(plan: RoutePlan) -> None:
-    first = push(plan, pattern="sync", lease_seconds=LEASE)
+    first = push(plan, pattern="sync", taking=Taking("web", LEASE))
     assert first.claim is not None
     finish(plan, first.claim)
 
-    second = push(plan, pattern="sync", lease_seconds=LEASE)
+    second = push(plan, pattern="sync", taking=Taking("web", LEASE))
 
     assert second.claim is not None
     assert second.claim.token == first.claim.token + 1
 
 
 def test_dead_web_process_leaves_its_lane_to_the_queue(plan: RoutePlan) -> None:
-    push(plan, pattern="sync", lease_seconds=LEASE)
+    push(plan, pattern="sync", taking=Taking("web", LEASE))
     expire()
 
     (taken,) = claim(plan)

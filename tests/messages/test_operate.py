@@ -12,6 +12,7 @@ from connectors.catalogue import RoutePlan
 from messages import lanes, operate
 from messages.choices import Hold, OutcomeKind, Status
 from messages.claims import Finished
+from messages.database import clock_reading
 from messages.exceptions import NotPossible, Refused
 from messages.models import Lane, Message, Result
 from messages.pump import policy_of
@@ -113,6 +114,39 @@ def test_paused_lane_holds_and_resumes_in_order(plan: RoutePlan, agent: User) ->
     assert [one.done_position for one in claim(plan)] == [0]
     with pytest.raises(NotPossible):
         operate.resume(operate_on, by=agent, reason="r")
+
+
+@pytest.mark.parametrize("paused_while_sending", [True, False])
+def test_pause_does_not_shorten_a_back_off(plan: RoutePlan, agent: User, paused_while_sending: bool) -> None:
+    push(plan)
+    (taken,) = claim(plan)
+    if paused_while_sending:
+        operate.pause(lane(), by=agent, reason="r")
+    finish(plan, taken, OutcomeKind.FAILED)
+    if not paused_while_sending:
+        operate.pause(lane(), by=agent, reason="r")
+    due = lane().due_at
+
+    operate.resume(lane(), by=agent, reason="r")
+
+    assert due is not None
+    assert due > clock_reading() + timedelta(seconds=20)
+    assert (lane().hold, lane().due_at) == (Hold.NONE, due)
+    assert claim(plan) == []
+
+
+def test_back_off_that_ended_under_a_pause_is_over_when_resumed(plan: RoutePlan, agent: User) -> None:
+    push(plan)
+    finish(plan, claim(plan)[0], OutcomeKind.FAILED)
+    operate.pause(lane(), by=agent, reason="r")
+    Lane.objects.update(due_at=clock_reading() - timedelta(hours=1))
+
+    operate.resume(lane(), by=agent, reason="r")
+
+    due = lane().due_at
+    assert due is not None
+    assert due > clock_reading() - timedelta(minutes=1), "it has not been waiting for anybody"
+    assert len(claim(plan)) == 1
 
 
 def test_skipping_on_a_paused_lane_leaves_it_paused(plan: RoutePlan, agent: User) -> None:
@@ -349,3 +383,12 @@ def test_verb_whose_entry_cannot_be_written_is_not_done(plan: RoutePlan, blocked
         operate.cancel(blocked[1], by=Nobody(), reason="r")
 
     assert status_of(blocked[1]) == Status.QUEUED
+
+
+def test_resubmission_stays_in_the_trace_of_its_message(blocked: list[Message], agent: User) -> None:
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    blocked[0].headers = {"User-Agent": "shop", **trace}
+
+    made = operate.resubmit(blocked[0], b'{"lane":"A"}', by=agent, reason="fixed")
+
+    assert made.headers == trace

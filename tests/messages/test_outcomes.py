@@ -51,3 +51,23 @@ def test_destination_that_asks_for_patience_gets_it_up_to_the_maximum() -> None:
     )
 
     assert verdict.delay_seconds == 12.0
+
+
+@pytest.mark.parametrize(
+    ("on_unknown", "pattern", "retryable", "on_failure", "verdict"),
+    [
+        ("retry", "async", True, "block", Verdict(None, 10)),
+        ("stop", "async", True, "block", Verdict(Status.DEAD, blocks=True)),
+        ("stop", "async", True, "skip", Verdict(Status.FAILED)),
+        ("stop", "sync", True, "block", Verdict(Status.DEAD, blocks=True)),  # its caller was told "accepted"
+        ("retry", "sync", False, "block", Verdict(Status.FAILED)),  # the caller is told
+    ],
+)
+def test_route_says_what_follows_when_no_answer_came(
+    on_unknown: str, pattern: str, retryable: bool, on_failure: str, verdict: Verdict
+) -> None:
+    outcome, policy = Outcome(OutcomeKind.UNKNOWN, timezone.now()), Policy(RETRY, on_failure, on_unknown)
+
+    found = judge(outcome, policy, attempts=1, pattern=pattern, retryable=retryable, uniform=lambda low, high: 1.0)
+
+    assert found == verdict

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from connectors.catalogue import catalogue
 from messages import delivery, lanes, steering
+from messages.accepting import Taking
 from messages.beats import STOP, VARIABLE
 from messages.choices import Hold, Status
 from messages.models import Attempt, Lane, Message, Result
@@ -167,7 +168,7 @@ def test_outcome_that_cannot_be_recorded_does_not_take_others_along(
 
 def test_worker_whose_lease_is_nearly_over_does_not_send(destination: Destination) -> None:
     plan = configure_route(destination.url("/orders"))
-    accepted = push(plan, pattern="sync", lease_seconds=30)
+    accepted = push(plan, pattern="sync", taking=Taking("web", 30))
     assert accepted.claim is not None
     assert accepted.work is not None
     accepted.claim.deadline = time.monotonic() + 1
@@ -307,7 +308,7 @@ def test_sync_caller_is_not_forgotten_when_its_lane_cannot_be_given_back(
     destination: Destination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = configure_route(destination.url("/orders"))
-    accepted = push(plan, pattern="sync", lease_seconds=30)
+    accepted = push(plan, pattern="sync", taking=Taking("web", 30))
     assert accepted.claim is not None
     assert accepted.work is not None
     accepted.claim.deadline = time.monotonic() + 1

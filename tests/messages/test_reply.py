@@ -11,6 +11,7 @@ from django.http import HttpResponse
 from connectors import formats
 from connectors.catalogue import RoutePlan, catalogue
 from messages import lanes, reply, steering
+from messages.accepting import Taking
 from messages.choices import OutcomeKind, Status
 from messages.claims import Finished
 from messages.intake import Accepted
@@ -171,7 +172,7 @@ class FakePump:
 
 @pytest.fixture
 def taken(plan: RoutePlan) -> Accepted:
-    return push(plan, pattern="sync", lease_seconds=LEASE)
+    return push(plan, pattern="sync", taking=Taking("web", LEASE))
 
 
 def recorded(plan: RoutePlan, taken: Accepted, kind: OutcomeKind) -> Finished:

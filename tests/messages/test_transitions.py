@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from connectors.catalogue import RoutePlan
 from messages import lanes, steering
+from messages.accepting import Taking
 from messages.choices import Hold, OutcomeKind, Status
 from messages.claims import Claim, Finished
 from messages.models import Attempt, Lane, Message, Result
@@ -234,7 +235,7 @@ def test_dead_message_that_its_lane_has_left_behind_is_not_cancelled(db: None) -
 
 
 def test_final_message_stays_what_it_is(plan: RoutePlan) -> None:
-    accepted = push(plan, pattern="sync", lease_seconds=LEASE)
+    accepted = push(plan, pattern="sync", taking=Taking("web", LEASE))
     assert accepted.claim is not None
     finish(plan, accepted.claim)
 
@@ -284,7 +285,7 @@ def test_of_several_sync_callers_one_takes_the_idle_lane() -> None:
     plan = configure_route(ordering_key="lane")
 
     def call(_: int) -> tuple[int, bool]:
-        accepted = push(plan, pattern="sync", lease_seconds=LEASE)
+        accepted = push(plan, pattern="sync", taking=Taking("web", LEASE))
         connection.close()
         return accepted.message.position, accepted.claim is not None
 

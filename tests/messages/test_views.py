@@ -16,9 +16,11 @@ import pytest
 import standardwebhooks
 import stripe
 from django.db import OperationalError, connection
+from django.db.models import Model
 from django.test import Client
 
-from connectors.models import Application, Credential, Route
+from connectors.catalogue import catalogue
+from connectors.models import Application, Credential, Endpoint, Route
 from messages import intake
 from messages.models import Lane, Message, Rejection
 from messages.pump import Pump
@@ -28,6 +30,7 @@ from tests.messages.conftest import KEY, configure_route
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ORDERS = "/webhooks/orders"
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def post(path: str = ORDERS, body: Any = None, **headers: str) -> Any:
@@ -83,6 +86,22 @@ def test_async_answer(destination: Destination) -> None:
     assert answer["Retry-After"] == "1"
     assert answer["X-Correlation-ID"] == document["correlation_id"]
     assert Message.objects.filter(correlation_id=document["correlation_id"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "kept"),
+    [
+        (TRACEPARENT, {"traceparent": TRACEPARENT, "tracestate": "vendor=1"}),
+        ("00-junk", None),  # a broken one is no reason to refuse anything
+    ],
+)
+def test_trace_is_kept_with_the_message(traceparent: str, kept: Any) -> None:
+    configure_route()
+
+    answer = post(traceparent=traceparent, tracestate="vendor=1")
+
+    assert answer.status_code == 202
+    assert Message.objects.get().headers == kept
 
 
 def test_sync_answer_is_the_result_document(destination: Destination) -> None:
@@ -554,6 +573,37 @@ def test_sync_repeat_on_a_lane_that_stands_still_gets_the_stored_answer(destinat
     assert post(f"{ORDERS}/sync", Idempotency_Key="k").json() == first.json()
 
 
+@pytest.mark.parametrize("paused", [Route, Endpoint])
+def test_sync_repeat_on_a_paused_route_gets_the_stored_answer(destination: Destination, paused: type[Model]) -> None:
+    configure_route(destination.url("/orders"))
+    first = post(f"{ORDERS}/sync", Idempotency_Key="k")
+    pause(paused)
+
+    repeat = post(f"{ORDERS}/sync", Idempotency_Key="k")
+
+    assert (repeat.status_code, repeat.json()) == (200, first.json())
+    assert repeat["Idempotency-Replayed"] == "true"
+    assert repeat["X-Correlation-ID"] == first["X-Correlation-ID"]
+    problem(post(f"{ORDERS}/sync", {"other": 1}, Idempotency_Key="k"), 422, "idempotency-mismatch")
+    problem(post(f"{ORDERS}/sync", Idempotency_Key="another"), 503, "paused")
+    problem(post(f"{ORDERS}/sync"), 503, "paused")
+    assert len(destination.received("/orders")) == 1
+
+
+def test_sync_repeat_of_a_message_that_a_paused_route_holds_is_a_409() -> None:
+    configure_route()
+    post(Idempotency_Key="k")
+    pause(Route)
+
+    problem(post(f"{ORDERS}/sync", Idempotency_Key="k"), 409, "in-progress")
+
+
+def pause(table: type[Model]) -> None:
+    row: Any = table._default_manager.get()
+    row.paused = True
+    row.save()
+
+
 def test_database_that_is_away_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
     configure_route()
 
@@ -744,3 +794,49 @@ def test_callers_address_behind_proxies(settings: Any, proxies: list[str], forwa
     post(X_API_Key="wrong", X_Forwarded_For=forwarded)
 
     assert Rejection.objects.get().remote_address == address
+
+
+def of_another_process(**changed: Any) -> None:
+    """A change of the configuration that this process has not looked at yet."""
+    assert catalogue.by_slug("orders") is not None
+    Route.objects.filter(slug="orders").update(**changed)
+
+
+def test_a_message_is_taken_by_the_newest_configuration() -> None:
+    configure_route(ordering_key="lane")
+    of_another_process(ordering_key="other")
+
+    answer = post(body={"lane": "A", "other": "B"})
+
+    assert answer.status_code == 202
+    assert Message.objects.get().lane.key == "B"
+    assert Lane.objects.count() == 1
+
+
+def test_a_route_that_was_disabled_takes_nothing() -> None:
+    configure_route()
+    of_another_process(enabled=False)
+
+    problem(post(), 404, "not-found")
+
+    assert not Message.objects.exists()
+
+
+def test_whoever_is_refused_is_refused_by_the_newest_configuration() -> None:
+    configure_route(max_body_bytes=10)
+    of_another_process(max_body_bytes=1000)
+
+    answer = post(body={"text": "x" * 500})
+
+    assert answer.status_code == 202
+    assert json.loads(bytes(Message.objects.get().body)) == {"text": "x" * 500}
+    assert not Rejection.objects.exists()
+
+
+def test_accepting_asks_the_database_as_little_as_it_can(django_assert_max_num_queries: Any) -> None:
+    """SQLite: begin, lane, message, commit. PostgreSQL: one statement."""
+    configure_route()
+    post()
+
+    with django_assert_max_num_queries(1 if connection.vendor == "postgresql" else 4):
+        assert post().status_code == 202

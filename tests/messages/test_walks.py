@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from connectors.catalogue import RoutePlan
 from messages import lanes, steering
+from messages.accepting import Taking
 from messages.choices import FINAL_STATUSES, Hold, OutcomeKind, Status
 from messages.claims import Claim, Finished, Work
 from messages.models import Attempt, Lane, Message, Result
@@ -44,7 +45,7 @@ class Walk:
         key = self.chance.choice("ABC")
         if Lane.objects.filter(key=key).exclude(hold=Hold.NONE).exists():
             return
-        accepted = push(self.plan, key, pattern="sync", lease_seconds=LEASE)
+        accepted = push(self.plan, key, pattern="sync", taking=Taking("web", LEASE))
         if accepted.claim is not None and accepted.work is not None:
             self.hands.append((accepted.claim, [accepted.work]))
 

@@ -7,7 +7,6 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from connectors.configuration import MAX_BYTES, InvalidConfiguration, apply_configuration
-from connectors.models.fields import DecryptionFailed
 
 
 class Command(BaseCommand):
@@ -27,8 +26,6 @@ class Command(BaseCommand):
                 self.stderr.write(fault)
             count = len(error.faults)
             raise CommandError(f"{file}: {count} fault{'' if count == 1 else 's'}; nothing was changed.") from None
-        except DecryptionFailed as error:
-            raise CommandError(f"{error} Nothing was changed.") from None
         for change in changes:
             self.stdout.write(str(change))
         counts = ", ".join(

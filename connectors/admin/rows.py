@@ -1,0 +1,130 @@
+"""Field rows: how people write them, and the check of all of them together."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.forms.models import BaseInlineFormSet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from connectors import formats
+from connectors import mapping as mappings
+from connectors.admin.base import HiddenFromIndex, ReadOnly
+from connectors.choices import FieldType
+from connectors.models import FieldRow, LookupTable
+
+
+class LooseJSONField(forms.CharField):
+    """What people type into `default` and `constant`: JSON where it is JSON, otherwise a text. Stored as JSON text."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        """A text is shown without quotes, unless it would then be read as something else."""
+        try:
+            stored = formats.parse(value.encode()) if value else value
+        except (formats.MalformedBody, AttributeError):
+            return value
+        return stored if isinstance(stored, str) and self.to_python(stored) == value else value
+
+    def to_python(self, value: Any) -> str:
+        text = super().to_python(value)
+        if not text:
+            return ""
+        try:
+            return formats.dump(formats.parse(text.encode())).decode()
+        except formats.MalformedBody:
+            return formats.dump(text).decode()
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """A default that is shown as 19.90 and comes back so has not changed, though it is stored as text."""
+        return (initial or "") != self.to_python(data)
+
+
+def wide(width: str) -> UnfoldAdminTextInputWidget:
+    """Paths need room; the table scrolls where a screen has not enough."""
+    return UnfoldAdminTextInputWidget(attrs={"style": f"min-width: {width}"})
+
+
+class FieldRowForm(forms.ModelForm):
+    default = LooseJSONField(required=False, widget=wide("6rem"), help_text="Used when the source is absent or null.")
+    constant = LooseJSONField(required=False, widget=wide("6rem"), help_text="Instead of a source.")
+
+    class Meta:
+        model = FieldRow
+        fields = ("target", "source", "type", "required", "default", "lookup", "constant", "position")
+        widgets = {"source": wide("10rem"), "target": wide("10rem")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "type" in self.fields:
+            self.fields["type"].choices = [("", "as it is"), *FieldType.choices]  # type: ignore[attr-defined]
+        for name in {"type", "lookup"} & set(self.fields):
+            self.fields[name].widget.attrs["style"] = "min-width: 6.5rem"
+
+
+class FieldRowFormSet(BaseInlineFormSet):
+    """Compiles all rows together; each fault lands on its row's field."""
+
+    def clean(self) -> None:
+        super().clean()
+        if any(self.errors):
+            return
+        rows = self.rows()
+        expression = (self.data.get("expression") or "").strip()
+        if bool(rows) == bool(expression):
+            raise forms.ValidationError("A mapping has either field rows or an expression.")
+        if rows:
+            self._compile(rows)
+
+    def rows(self) -> list[Any]:
+        """The forms that stay, in their order, faulty ones included."""
+        stay = [
+            form
+            for form in self.forms
+            if (form.has_changed() or form.instance.pk) and not form.cleaned_data.get("DELETE")
+        ]
+        return sorted(stay, key=lambda form: form.cleaned_data.get("position") or 0)
+
+    def _compile(self, rows: list[Any]) -> None:
+        tables = {table.slug: table.entries for table in LookupTable.objects.all()}
+        try:
+            mappings.compile_definition({"fields": [form.instance.definition() for form in rows]}, tables)
+        except mappings.InvalidMapping as error:
+            for fault in error.faults:
+                form = rows[fault.index]
+                form.add_error(fault.field if fault.field in form.fields else None, fault.message)
+
+
+class FieldRowInline(TabularInline):
+    model = FieldRow
+    form = FieldRowForm
+    formset = FieldRowFormSet
+    extra = 0
+    ordering_field = "position"
+    hide_ordering_field = True
+    hide_title = True
+    ordering = ("position", "pk")
+    template_after = "admin/connectors/mapping/preview.html"
+    verbose_name_plural = "field rows"
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "lookup" and field is not None:
+            field.empty_label = "none"
+        return field
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Tables are made on their own page: the row has no room for a menu."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "lookup":
+            field.widget = field.widget.widget
+        return field
+
+
+@admin.register(FieldRow)
+class FieldRowAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
+    list_display = ("mapping", "position", "target", "source")
+    list_select_related = ("mapping",)

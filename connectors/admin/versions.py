@@ -1,0 +1,129 @@
+"""Versions of a mapping: what each saved change changed, and the way back."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm, PaginationInlineFormSet
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from connectors import formats
+from connectors.admin.base import HiddenFromIndex, ReadOnly, page_of
+from connectors.admin.comparing import difference, lines_shown
+from connectors.admin.pausing import back_to
+from connectors.mapping import InvalidMapping
+from connectors.models import MappingVersion
+
+
+class VersionInline(ReadOnly, TabularInline):
+    model = MappingVersion
+    formset = PaginationInlineFormSet
+    per_page = 10
+    extra = 0
+    fields = ("name", "created_at", "created_by", "shown")
+    readonly_fields = fields
+    ordering = ("-number",)
+    max_num = 0
+    hide_title = True
+    verbose_name_plural = "versions: each saved change, the newest is in force"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MappingVersion]:
+        return super().get_queryset(request).select_related("mapping", "created_by")
+
+    @display(description="Version")
+    def name(self, version: MappingVersion) -> SafeString:
+        return format_html('<a class="platform-link" href="{}">v{}</a>', page_of(version), version.number)
+
+    @display(description="Definition")
+    def shown(self, version: MappingVersion) -> SafeString:
+        rows = version.definition.get("fields")
+        title = "expression" if rows is None else "1 field row" if len(rows) == 1 else f"{len(rows)} field rows"
+        return format_html("<details><summary>{}</summary>{}</details>", title, json_block(version.definition))
+
+
+class RestoreForm(BaseDialogForm):
+    """Why: kept in the history."""
+
+    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
+
+
+@admin.register(MappingVersion)
+class MappingVersionAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
+    list_display = ("mapping", "number", "created_at", "created_by")
+    list_select_related = ("mapping", "created_by")
+    fields = ("mapping", "number", "created_at", "created_by", "shown", "before", "in_force")
+    readonly_fields = fields
+    actions_detail = ("restore",)
+
+    def has_restore_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A method, since the shell looks a permission's name up in the database before there is one."""
+        return request.user.has_perm("connectors.change_mapping")
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """What is in force already cannot be restored."""
+        version = self.get_object(request, object_id)
+        if version is None or _newest(version).pk == version.pk:
+            return []
+        return list(super().get_actions_detail(request, object_id))
+
+    @action(
+        description="Restore this version",
+        permissions=["restore"],
+        icon="settings_backup_restore",
+        dialog={
+            "title": "Restore this version?",
+            "description": "It becomes the newest version, and is in force at once. The versions between stay.",
+            "form_class": RestoreForm,
+            "form_submit_text": "Restore",
+        },
+    )
+    def restore(self, request: HttpRequest, form: RestoreForm, object_id: str) -> HttpResponse:
+        version = self.get_object(request, object_id)
+        if version is None:
+            raise Http404
+        try:
+            made = version.restore(by=request.user)
+        except InvalidMapping as error:
+            self.message_user(request, f"It cannot be restored: {error}", level="error")
+            return back_to(request, version)
+        if made is not None:
+            note = f"Restored version {version.number} as version {made.number}. {form.cleaned_data['reason']}"
+            self.log_change(request, version.mapping, note)
+        said = f"Version {made.number} is in force." if made else "It is in force already."
+        self.message_user(request, said, level="success")
+        return back_to(request, version.mapping)
+
+    @display(description="Definition")
+    def shown(self, version: MappingVersion) -> SafeString:
+        return json_block(version.definition)
+
+    @display(description="Changed by it")
+    def before(self, version: MappingVersion) -> SafeString:
+        """Against the version before it."""
+        previous = version.mapping.versions.filter(number__lt=version.number).order_by("-number").first()
+        return _compared(previous, version) if previous else format_html("{}", "It is the first.")
+
+    @display(description="Changed since")
+    def in_force(self, version: MappingVersion) -> SafeString:
+        """What is different in the version that is in force."""
+        newest = _newest(version)
+        return _compared(version, newest) if newest.pk != version.pk else format_html("{}", "It is in force.")
+
+
+def _newest(version: MappingVersion) -> MappingVersion:
+    newest: MappingVersion = version.mapping.versions.order_by("-number").first() or version
+    return newest
+
+
+def _compared(old: MappingVersion, new: MappingVersion) -> SafeString:
+    return lines_shown(difference(formats.dump_pretty(old.definition), formats.dump_pretty(new.definition)))
+
+
+def json_block(value: Any) -> SafeString:
+    return format_html('<pre class="platform-json">{}</pre>', formats.dump_pretty(value))

@@ -1,0 +1,75 @@
+"""Looking at the admin changes nothing: no address, a verb's included, writes on GET."""
+
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.test import Client
+from django.urls import reverse
+
+from tests.factories import (
+    AttemptFactory,
+    BulkItemFactory,
+    CredentialFactory,
+    FieldRowFactory,
+    LookupTableFactory,
+    MappingVersionFactory,
+    MessageFactory,
+    RejectionFactory,
+    WorkerFactory,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def furnished() -> None:
+    """A row in every table of ours; the message is dead, so that most verbs could do something."""
+    message = MessageFactory(dead=True)
+    AttemptFactory(message=message)
+    BulkItemFactory(message=message)
+    for factory in (CredentialFactory, FieldRowFactory, LookupTableFactory, MappingVersionFactory):
+        factory()
+    RejectionFactory()
+    WorkerFactory()
+
+
+def snapshot() -> dict[str, list[Any]]:
+    """All rows of all tables, but the sessions: those are the client's own."""
+    models = [model for model in apps.get_models() if model._meta.label_lower != "sessions.session"]
+    return {
+        model._meta.label: [
+            {name: bytes(value) if isinstance(value, memoryview) else value for name, value in row.items()}
+            for row in model._default_manager.order_by("pk").values()
+        ]
+        for model in models
+    }
+
+
+def addresses() -> list[str]:
+    """Every address of every registered model, with its first row where it is about one."""
+    found = []
+    for model, page in admin.site._registry.items():
+        base = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        row = model._default_manager.order_by("pk").first()
+        for pattern in page.get_urls():
+            route = str(pattern.pattern)
+            for name in ("<path:object_id>", "<int:pk>", "<id>"):
+                route = route.replace(name, str(row.pk) if row else "1")
+            if "<" not in route and "^" not in route:
+                found.append(base + route)
+    return found
+
+
+def test_no_address_of_the_admin_writes_on_get(furnished: None, admin_user: Any) -> None:
+    client = Client()
+    client.force_login(admin_user)
+    before, walked = snapshot(), addresses()
+
+    statuses = {address: client.get(address).status_code for address in walked}
+
+    assert snapshot() == before
+    assert {status for status in statuses.values() if status >= 500} == set()
+    for verb in ("retry", "cancel", "edit", "retry_head", "skip_head", "pause", "revoke", "start", "stop"):
+        assert any(verb in address for address in walked), verb
