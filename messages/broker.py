@@ -78,13 +78,19 @@ class Patient:
     list_key: str
     _away = False
 
+    def ping(self) -> bool:
+        """A cluster asks before it starts its processes, and would end if this raised: they wait instead."""
+        try:
+            return bool(super().ping())  # type: ignore[misc]
+        except self.unreachable as error:
+            self._say_away(error)
+            return False
+
     def dequeue(self) -> Tasks:
         try:
             tasks: Tasks = super().dequeue() or []  # type: ignore[misc]
         except self.unreachable as error:
-            if not self._away:
-                log.warning("The queue %s cannot be reached; waiting for it (%s).", self.list_key, first_line(error))
-            self._away = True
+            self._say_away(error)
             connection.close()  # one that broke stays broken
             sleep(AWAY_SECONDS)
             return []
@@ -92,6 +98,11 @@ class Patient:
             log.warning("The queue %s is there again.", self.list_key)
         self._away = False
         return tasks
+
+    def _say_away(self, error: Exception) -> None:
+        if not self._away:
+            log.warning("The queue %s cannot be reached; waiting for it (%s).", self.list_key, first_line(error))
+        self._away = True
 
 
 class DueLanes(ORM):
@@ -121,10 +132,8 @@ class DatabaseTaskBroker(Beating, Patient, ORM):
             connection.close()
 
 
-class RedisTaskBroker(Beating, Patient, Redis):
+class RedisQueue(Redis):
     """Ordinary tasks in Redis. They may be lost there; schedules, which live in the database, make them again."""
-
-    unreachable = (redis.RedisError,)
 
     @staticmethod
     def get_connection(list_key: str | None = None) -> redis.Redis:
@@ -136,7 +145,15 @@ class RedisTaskBroker(Beating, Patient, Redis):
             settings.BROKER_URL, socket_connect_timeout=2, socket_timeout=3, retry=Retry(NoBackoff(), 1)
         )
 
+    def ping(self) -> bool:
+        """Without q2's line at ERROR: who asks says it."""
+        return bool(self.connection.ping())
+
     def set_stat(self, key: str, value: str, timeout: int) -> None:
         """Figures for q2's own monitor, twice a second: a Redis that is away is told of elsewhere."""
         with contextlib.suppress(redis.RedisError):
             super().set_stat(key, value, timeout)
+
+
+class RedisTaskBroker(Beating, Patient, RedisQueue):
+    unreachable = (redis.RedisError,)

@@ -92,8 +92,11 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     own.kill()
 
 
-def test_platform_survives_a_redis_that_lost_everything(server: RedisServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("away", ["before the platform starts", "afterwards"])
+def test_platform_survives_a_redis_that_lost_everything(server: RedisServer, away: str, tmp_path: Path) -> None:
     """Messages never notice; ordinary tasks run again, those of schedules too, which live in the database."""
+    if away == "before the platform starts":
+        server.kill()
     with Destination() as destination:
         destination.answers("/plain", Answer(200, {"ok": True}))
         platform = Platform(tmp_path, "", allowed=f"127.0.0.1/32:{destination.port}")
@@ -115,6 +118,7 @@ def test_platform_survives_a_redis_that_lost_everything(server: RedisServer, tmp
             assert [process.pid for process in platform.processes if process.poll() is None] == processes
             log = platform.whole_log()
             assert "Failed to pull task" not in log
+            assert "starting it again" not in log
             assert "reincarnated" not in log
             assert log.count("cannot be reached; waiting for it") == 1
         finally:
