@@ -38,15 +38,13 @@ def main() -> None:
             platform = Platform(url, CONFIGURATION.format(key=KEY, port=port), port)
             workers, threads = SERVERS[name]
             platform.environment |= {"WEB_WORKERS": str(workers), "WEB_THREADS": str(threads)}
-            application = "integration_platform.wsgi:application"
+            application = "integration_platform.rsgi:application"
             try:
                 own = platform.serve(
-                    application, threads=threads, workers=workers,
+                    application, workers=workers,
                     settings="integration_platform.settings", path="/health/live",
                 )  # fmt: skip
-                bare = platform.serve(
-                    application, threads=threads, workers=workers, settings="bench.bare", path="/ready"
-                )
+                bare = platform.serve(application, workers=workers, settings="bench.bare", path="/ready")
                 for callers in CALLERS:
                     _line(name, "async accept", callers, (own, "/webhooks/quick", 202), (bare, "/accept", 202), 0.7)
                 for callers in CALLERS:

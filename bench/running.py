@@ -138,12 +138,12 @@ class Platform:
         self.processes.append(process)
         return psutil.Process(process.pid)
 
-    def serve(self, application: str, *, threads: int, workers: int, settings: str, path: str) -> str:
+    def serve(self, application: str, *, workers: int, settings: str, path: str) -> str:
         """Starts granian; returns its base URL when `path` answers."""
         port = free_port()
         self.start(
-            *("-m", "granian", "--interface", "wsgi", "--port", str(port), "--log-level", "error"),
-            *("--workers", str(workers), "--blocking-threads", str(threads), application),
+            *("-m", "granian", "--interface", "rsgi", "--port", str(port), "--log-level", "error"),
+            *("--workers", str(workers), application),
             settings=settings,
         )
         end = time.monotonic() + READY_SECONDS

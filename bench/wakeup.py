@@ -142,10 +142,11 @@ def _bare(direct: Sender, arrivals: Arrivals) -> float:
 def _measure(name: str, url: str, port: int, arrivals: Arrivals, *, first: int, bare: list[float]) -> int:
     platform = Platform(url, CONFIGURATION.format(key=KEY, port=port), port)
     workers, threads = SERVERS[name]
+    platform.environment |= {"WEB_WORKERS": str(workers), "WEB_THREADS": str(threads)}
     try:
         platform.start("manage.py", "worker")
         base = platform.serve(
-            "integration_platform.wsgi:application", threads=threads, workers=workers,
+            "integration_platform.rsgi:application", workers=workers,
             settings="integration_platform.settings", path="/health/ready",
         )  # fmt: skip
         sender = Sender(int(base.rpartition(":")[2]), "/webhooks/orders", first=first, status=202)

@@ -27,6 +27,7 @@ PROBLEMS = {
     "forbidden": (403, "Not allowed"),
     "not-found": (404, "Not found"),
     "method-not-allowed": (405, "Method not allowed"),
+    "request-timeout": (408, "The request took too long to arrive"),
     "in-progress": (409, "The first request with this key is still in progress"),
     "gone": (410, "No longer kept"),
     "body-too-large": (413, "The body is too large"),

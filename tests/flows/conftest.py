@@ -20,6 +20,7 @@ from tests.processes import environment_of_a_user
 from tests.services import POSTGRESQL, need
 
 ROOT = Path(__file__).resolve().parents[2]
+WEB_THREADS = 32
 START_SECONDS = 60
 STOP_SECONDS = 20
 KEY = "shop-key-of-the-tests"
@@ -41,6 +42,7 @@ class Platform:
         self.environment = {
             **environment_of_a_user(),
             "DATA_DIR": str(folder / "data"),
+            "WEB_THREADS": str(WEB_THREADS),
             "DATABASE_URL": database_url,
             "SECRET_KEY": "the-flows-only-key-" + uuid.uuid4().hex,
             "OUTBOUND_ALLOWED_NETWORKS": allowed,
@@ -61,8 +63,8 @@ class Platform:
     def start(self, configuration: str) -> None:
         self.manage("migrate", "--verbosity", "0")
         self.apply(configuration)
-        server = ["-m", "granian", "--interface", "wsgi", "--port", str(self.port), "--blocking-threads", "32"]
-        self.run(*server, "--workers-kill-timeout", "5", "integration_platform.wsgi:application")
+        server = ["-m", "granian", "--interface", "rsgi", "--port", str(self.port), "--workers-kill-timeout", "5"]
+        self.run(*server, "integration_platform.rsgi:application")
         self.run("manage.py", "worker")
         end = time.monotonic() + START_SECONDS
         while not self.is_ready():

@@ -26,6 +26,7 @@ DEMO_FILE = Path(__file__).resolve().parents[2] / "demo" / "demo.yaml"
 DEMO_APPLICATION = "demo-erp"
 GRACE_SECONDS = 13.0
 WEB_GRACE_SECONDS = 8
+MAX_REQUESTS_AT_ONCE = 8192  # of a process; those whose bodies are still on their way included
 PROBE_SECONDS = 5.0
 PROBE_TIMEOUT_SECONDS = 5.0
 PROBES_MISSED = 4
@@ -165,11 +166,11 @@ def shared_environment(demo_port: int | None) -> Mapping[str, str]:
 
 def web_command(host: str, port: int) -> list[str]:
     return [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi"),
+        *(sys.executable, "-m", "granian", "--interface", "rsgi"),
         *("--host", host, "--port", str(port)),
-        *("--workers", str(settings.WEB_WORKERS), "--blocking-threads", str(settings.WEB_THREADS)),
+        *("--workers", str(settings.WEB_WORKERS), "--backpressure", str(MAX_REQUESTS_AT_ONCE)),
         *("--respawn-failed-workers", "--workers-kill-timeout", str(WEB_GRACE_SECONDS), "--log-level", "error"),
-        "integration_platform.wsgi:application",
+        "integration_platform.rsgi:application",
     ]
 
 
