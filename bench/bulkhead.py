@@ -41,9 +41,8 @@ def main() -> None:
     sys.stdout.write(f"{'database':12}{'alone/s':>10}{'beside/s':>10}{'share':>8}{'target':>8}\n")
     with destination() as port, databases() as urls:
         for name, url in urls.items():
-            platform = Platform(url, CONFIGURATION.format(port=port), port)
-            platform.environment |= {"QUEUE_WORKERS": str(WORKERS[name]), "QUEUE_THREADS": str(THREADS)}
-            try:
+            with Platform(url, CONFIGURATION.format(port=port), port) as platform:
+                platform.environment |= {"QUEUE_WORKERS": str(WORKERS[name]), "QUEUE_THREADS": str(THREADS)}
                 platform.start("manage.py", "worker")
                 platform.run("-m", "bench.fill", "well", "50", "200")  # warm
                 alone = throughput(platform)
@@ -52,8 +51,6 @@ def main() -> None:
                 beside = throughput(platform)
                 sys.stdout.write(f"{name:12}{alone:>10,.0f}{beside:>10,.0f}{beside / alone:>8.0%}{TARGET:>8}\n")
                 sys.stdout.flush()
-            finally:
-                platform.close()
 
 
 if __name__ == "__main__":

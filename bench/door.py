@@ -2,8 +2,9 @@
 
     python -m bench door
 
-Platform and bare views take turns, the best of ROUNDS counts. The callers are connections of another process that send
-their next request as soon as the last one is answered. Each caller has a lane of its own.
+Platform and bare views take turns, the best of ROUNDS counts; one of them runs at a time, since their threads together
+have more connections than PostgreSQL allows. The callers are connections of another process that send their next
+request as soon as the last one is answered. Each caller has a lane of its own.
 """
 
 import os
@@ -29,41 +30,49 @@ routes:
 """
 
 
+CASES = [
+    *(("async accept", callers, "/webhooks/quick", "/accept", 202, 0.7) for callers in CALLERS),
+    *(("sync, 0 ms", callers, "/webhooks/quick/sync", "/answer/{port}/0", 200, 0.5) for callers in CALLERS),
+    ("sync, 50 ms", 64, "/webhooks/slow/sync", "/answer/{port}/50", 200, None),
+]
+
+
 def main() -> None:
     sys.stdout.write(f"The door, load average {os.getloadavg()[0]:.1f}\n\n")
     head = f"{'database':12}{'what':16}{'callers':>8}{'answers/s':>11}{'bare/s':>9}{'share':>8}{'target':>8}"
     sys.stdout.write(f"{head}{'p50 ms':>9}{'p95 ms':>9}{'p95/p50':>9}\n")
     with destination() as port, databases() as urls:
         for name, url in urls.items():
-            platform = Platform(url, CONFIGURATION.format(key=KEY, port=port), port)
-            workers, threads = SERVERS[name]
-            platform.environment |= {"WEB_WORKERS": str(workers), "WEB_THREADS": str(threads)}
-            application = "integration_platform.rsgi:application"
-            try:
-                own = platform.serve(
-                    application, workers=workers,
-                    settings="integration_platform.settings", path="/health/live",
-                )  # fmt: skip
-                bare = platform.serve(application, workers=workers, settings="bench.bare", path="/ready")
-                for callers in CALLERS:
-                    _line(name, "async accept", callers, (own, "/webhooks/quick", 202), (bare, "/accept", 202), 0.7)
-                for callers in CALLERS:
-                    subject = (own, "/webhooks/quick/sync", 200)
-                    _line(name, "sync, 0 ms", callers, subject, (bare, f"/answer/{port}/0", 200), 0.5)
-                subject = (own, "/webhooks/slow/sync", 200)
-                _line(name, "sync, 50 ms", 64, subject, (bare, f"/answer/{port}/50", 200), None)
-            finally:
-                platform.close()
+            with Platform(url, CONFIGURATION.format(key=KEY, port=port), port) as platform:
+                workers, threads = SERVERS[name]
+                platform.environment |= {"WEB_WORKERS": str(workers), "WEB_THREADS": str(threads)}
+                _measure(name, platform, workers, port)
 
 
-def _line(
-    database: str, what: str, callers: int, subject: tuple[str, str, int], bare: tuple[str, str, int],
-    target: float | None,
-) -> None:  # fmt: skip
-    ours, theirs = Load(0, 0, 0), Load(0, 0, 0)
+def _measure(database: str, platform: Platform, workers: int, port: int) -> None:
+    application = "integration_platform.rsgi:application"
+    ours: list[list[Load]] = []
+    theirs: list[list[Load]] = []
     for _ in range(ROUNDS):
-        theirs = max(theirs, _measure(bare, callers), key=lambda one: one.per_second)
-        ours = max(ours, _measure(subject, callers), key=lambda one: one.per_second)
+        with platform.serving(application, workers=workers, settings="bench.bare", path="/ready") as base:
+            theirs.append([_load(base, bare.format(port=port), n, status) for _, n, _, bare, status, _ in CASES])
+        settings = "integration_platform.settings"
+        with platform.serving(application, workers=workers, settings=settings, path="/health/live") as base:
+            ours.append([_load(base, path, n, status) for _, n, path, _, status, _ in CASES])
+    for case, own, bare in zip(CASES, zip(*ours, strict=True), zip(*theirs, strict=True), strict=True):
+        what, callers, *_, target = case
+        _line(database, what, callers, max(own, key=_speed), max(bare, key=_speed), target)
+
+
+def _load(base: str, path: str, callers: int, status: int) -> Load:
+    return load(base, path, callers=callers, seconds=SECONDS, status=status)
+
+
+def _speed(one: Load) -> float:
+    return one.per_second
+
+
+def _line(database: str, what: str, callers: int, ours: Load, theirs: Load, target: float | None) -> None:
     wanted = f"{target:.0%}" if target else ""
     sys.stdout.write(
         f"{database:12}{what:16}{callers:>8}{ours.per_second:>11,.0f}{theirs.per_second:>9,.0f}"
@@ -71,11 +80,6 @@ def _line(
         f"{ours.p95 / ours.p50:>9.1f}\n"
     )
     sys.stdout.flush()
-
-
-def _measure(at: tuple[str, str, int], callers: int) -> Load:
-    base, path, status = at
-    return load(base, path, callers=callers, seconds=SECONDS, status=status)
 
 
 if __name__ == "__main__":

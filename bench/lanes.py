@@ -67,9 +67,8 @@ def main() -> None:
     sys.stdout.write(f"{head}{'CPU ms':>9}{'target':>8}\n")
     with destination() as port, databases() as urls:
         for name, url in urls.items():
-            platform = Platform(url, CONFIGURATION.format(port=port), port)
-            platform.environment |= {"QUEUE_WORKERS": str(WORKERS[name]), "QUEUE_THREADS": str(THREADS)}
-            try:
+            with Platform(url, CONFIGURATION.format(port=port), port) as platform:
+                platform.environment |= {"QUEUE_WORKERS": str(WORKERS[name]), "QUEUE_THREADS": str(THREADS)}
                 worker = platform.start("manage.py", "worker")
                 platform.run("-m", "bench.fill", "delay-0", "50", "200")  # warm
                 for lanes, delay, count in CASES:
@@ -86,8 +85,6 @@ def main() -> None:
                         f"{cpu:>9.2f}{cpu_target:>8}\n"
                     )
                     sys.stdout.flush()
-            finally:
-                platform.close()
 
 
 if __name__ == "__main__":

@@ -140,30 +140,27 @@ def _bare(direct: Sender, arrivals: Arrivals) -> float:
 
 
 def _measure(name: str, url: str, port: int, arrivals: Arrivals, *, first: int, bare: list[float]) -> int:
-    platform = Platform(url, CONFIGURATION.format(key=KEY, port=port), port)
     workers, threads = SERVERS[name]
-    platform.environment |= {"WEB_WORKERS": str(workers), "WEB_THREADS": str(threads)}
-    try:
+    with Platform(url, CONFIGURATION.format(key=KEY, port=port), port) as platform:
+        platform.environment |= {"WEB_WORKERS": str(workers), "WEB_THREADS": str(threads)}
         platform.start("manage.py", "worker")
-        base = platform.serve(
+        with platform.serving(
             "integration_platform.rsgi:application", workers=workers,
             settings="integration_platform.settings", path="/health/ready",
-        )  # fmt: skip
-        sender = Sender(int(base.rpartition(":")[2]), "/webhooks/orders", first=first, status=202)
-        _wake_ups(sender, arrivals, 20, TRAFFIC_PAUSE)  # warm
-        for kind, count, pause in (
-            ("idle", IDLE_MESSAGES, IDLE_PAUSE),
-            ("traffic", TRAFFIC_MESSAGES, TRAFFIC_PAUSE),
-        ):
-            found = sorted(_wake_ups(sender, arrivals, count, pause))
-            sys.stdout.write(
-                f"{name:12}{kind:10}{count:>10}{_ms(found, 50):>9.1f}{_ms(found, 95):>9.1f}{found[-1] * 1000:>10.1f}"
-                f"{TARGETS_MS[kind]:>8}{_ms(bare, 50):>10.1f}\n"
-            )
-            sys.stdout.flush()
-        return sender.number
-    finally:
-        platform.close()
+        ) as base:  # fmt: skip
+            sender = Sender(int(base.rpartition(":")[2]), "/webhooks/orders", first=first, status=202)
+            _wake_ups(sender, arrivals, 20, TRAFFIC_PAUSE)  # warm
+            for kind, count, pause in (
+                ("idle", IDLE_MESSAGES, IDLE_PAUSE),
+                ("traffic", TRAFFIC_MESSAGES, TRAFFIC_PAUSE),
+            ):
+                found = sorted(_wake_ups(sender, arrivals, count, pause))
+                sys.stdout.write(
+                    f"{name:12}{kind:10}{count:>10}{_ms(found, 50):>9.1f}{_ms(found, 95):>9.1f}"
+                    f"{found[-1] * 1000:>10.1f}{TARGETS_MS[kind]:>8}{_ms(bare, 50):>10.1f}\n"
+                )
+                sys.stdout.flush()
+            return sender.number
 
 
 def _wake_ups(sender: Sender, arrivals: Arrivals, count: int, pause: tuple[float, float]) -> list[float]:
