@@ -1,9 +1,12 @@
 """What lanes and their workers hand each other: places, claims, work, and what is to be recorded."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
+from connectors import formats
 from messages.models import Message
 from messages.outcomes import Outcome, Policy, Verdict
 
@@ -34,6 +37,8 @@ class Claim:
     """Its right to one call, where the endpoint has limits."""
     send_by: float = math.inf
     """When its call has to begin, on the worker's monotonic clock: its permit does not last."""
+    suspect: bool = False
+    """Its head may be what ends workers: nothing else runs beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,33 @@ class Finished:
     """Set by `finish`: `Lane.changes`; where it differs from the claim's, what was read ahead is out of date."""
 
 
-WORK_FIELDS = (
-    "id", "correlation_id", "lane_id", "position", "pattern", "retryable", "attempts", "attempts_before_retry",
-    "body", "content_type", "idempotency_key", "headers", "status",
+WORK_COLUMNS = (
+    "id", "correlation_id", "lane_id", "position", "pattern", "retryable", "attempts", "body", "content_type",
+    "idempotency_key", "headers", "attempts_before_retry", "status",
 )  # fmt: skip
 
 
-def to_work(message: Message) -> Work:
+def to_work(row: Sequence[Any]) -> tuple[Work, str]:
+    """From a row of WORK_COLUMNS: the work, and the message's status."""
+    pk, name, lane, position, pattern, retryable, attempts, body, content_type, key, headers, before, status = row
+    work = Work(
+        message_id=pk,
+        correlation_id=name if isinstance(name, UUID) else UUID(name),  # SQLite has a text
+        lane_id=lane,
+        position=position,
+        pattern=pattern,
+        retryable=bool(retryable),
+        attempts=attempts,
+        body=bytes(body),
+        content_type=content_type,
+        idempotency_key=key,
+        headers=formats.parse(headers.encode()) if headers else {},
+        attempts_before_retry=before,
+    )
+    return work, status
+
+
+def work_of(message: Message) -> Work:
     return Work(
         message_id=message.pk,
         correlation_id=message.correlation_id,
@@ -89,9 +114,9 @@ def to_work(message: Message) -> Work:
         pattern=message.pattern,
         retryable=message.retryable,
         attempts=message.attempts,
-        attempts_before_retry=message.attempts_before_retry,
         body=bytes(message.body),
         content_type=message.content_type,
         idempotency_key=message.idempotency_key,
         headers=message.headers or {},
+        attempts_before_retry=message.attempts_before_retry,
     )

@@ -1,20 +1,22 @@
-"""Write transactions and the clock that leases go by."""
+"""Write transactions, statements whose text is kept, and the clock that leases go by."""
 
+import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections, transaction
-from django.db.models import Model
+import psycopg
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-INSERTED_AT_ONCE = 500  # rows of a statement; SQLite takes 32,766 values
 UNREACHABLE = (OperationalError, InterfaceError)
 """What is raised while the database is away, or a lock is not to be had in time."""
+LONG_AGO = datetime(1000, 1, 1, tzinfo=UTC)
 
 # SQLite has one writer at a time and lets the others wait unfairly (p95 was 45 × p50 with 16 writers): within a process
 # they queue up here instead, and the file's own lock is left to the few processes. Reentrant: a verb that is made of
@@ -22,7 +24,7 @@ UNREACHABLE = (OperationalError, InterfaceError)
 _one_writer = threading.RLock()
 
 
-@contextmanager
+@contextlib.contextmanager
 def write() -> Iterator[None]:
     """One short write transaction. Never call the network inside."""
     if connection.vendor == "sqlite":
@@ -33,33 +35,69 @@ def write() -> Iterator[None]:
             yield
 
 
-@contextmanager
-def together() -> Iterator[None]:
-    """Statements whose answers nobody reads go to PostgreSQL in one round trip. Inside a transaction.
+@contextlib.contextmanager
+def write_alone() -> Iterator[None]:
+    """One statement that is a transaction of its own, or part of the caller's."""
+    if connection.vendor == "sqlite" or connection.in_atomic_block:
+        with write():
+            yield
+    else:
+        yield
 
-    An error of any of them may come up as late as at the end of the block, which is still in the transaction.
+
+def execute_in_server(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Rows of one statement on PostgreSQL whose values travel beside it, bytes as they are.
+
+    Django's own cursors write them into the text, which is then read twice over: megabytes for bodies.
     """
-    if connection.vendor != "postgresql":
-        yield
-        return
-    with connection.wrap_database_errors, connection.connection.pipeline():
-        yield
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(sql, values).fetchall()
 
 
-def insert(rows: Sequence[Model], *, on_conflict: str = "") -> None:
-    """Inserts rows of one model and asks for nothing back, not even their keys; `on_conflict` is SQL."""
-    if not rows:
-        return
-    fields = [field for field in rows[0]._meta.concrete_fields if not field.primary_key]
-    backend = connections[DEFAULT_DB_ALIAS]
-    names = ", ".join(backend.ops.quote_name(str(field.column)) for field in fields)
-    with backend.cursor() as cursor:
-        for start in range(0, len(rows), INSERTED_AT_ONCE):
-            part = rows[start : start + INSERTED_AT_ONCE]
-            places = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * len(part))
-            values = [field.get_db_prep_save(getattr(row, field.attname), backend) for row in part for field in fields]
-            table = backend.ops.quote_name(rows[0]._meta.db_table)
-            cursor.execute(f"INSERT INTO {table} ({names}) VALUES {places} {on_conflict}", values)  # noqa: S608
+class Prepared:
+    """The SQL of a queryset, made once for each set of arguments: to put it together takes longer than to execute it.
+
+    `build` gets the clock and those arguments, which are few and hashable.
+    """
+
+    def __init__(self, build: Callable[..., QuerySet[Any]]) -> None:
+        self._build = build
+        self._made = lru_cache(maxsize=256)(self._make)
+
+    def sql(self, *arguments: Any) -> tuple[str, list[Any]]:
+        """The text and its values of now."""
+        text, values, moments = self._made(connection.vendor, *arguments)
+        if not moments:
+            return text, list(values)
+        now, adapted = timezone.now(), connection.ops.adapt_datetimefield_value
+        return text, [
+            adapted(now + moments[index]) if index in moments else value for index, value in enumerate(values)
+        ]
+
+    def rows(self, *arguments: Any) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(*self.sql(*arguments))
+            return cursor.fetchall()
+
+    def _make(self, vendor: str, *arguments: Any) -> tuple[str, tuple[Any, ...], dict[int, timedelta]]:
+        """On SQLite the clock is a value; which values were made from it is seen by compiling for a time long ago."""
+        if vendor == "postgresql":
+            with transaction.atomic():  # a queryset that locks wants one, although nothing is executed
+                return (*self._build(Now(), *arguments).query.sql_with_params(), {})
+        text, values = self._build(LONG_AGO, *arguments).query.sql_with_params()
+        moments = {}
+        for index, value in enumerate(values):
+            with contextlib.suppress(TypeError, ValueError):
+                moment = datetime.fromisoformat(value).replace(tzinfo=UTC)
+                if abs(moment - LONG_AGO) < timedelta(days=1):
+                    moments[index] = moment - LONG_AGO
+        return text, values, moments
+
+
+def json_ids(ids: Iterable[int]) -> str:
+    """For `json_each`: so the text of a statement on SQLite stays the same for any number of them."""
+    return f"[{','.join(map(str, ids))}]"
 
 
 def clock() -> Any:

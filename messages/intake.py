@@ -22,7 +22,7 @@ from connectors.paths import MISSING
 from connectors.readers import Reader
 from messages import accepting, cloud_events, limits, sparing
 from messages.accepting import Taking
-from messages.claims import Claim, Work, to_work
+from messages.claims import Claim, Work, work_of
 from messages.database import write
 from messages.exceptions import ConfigurationChanged, LaneUnavailable, Refused
 from messages.models import Message
@@ -110,7 +110,7 @@ def _placed(
             return Accepted(message)
         claim = Claim(place.lane_id, plan.id, place.token, place.position - 1, before + taking.lease_seconds)
         sparing.grant(plan.endpoint, [claim], before=before)
-    return Accepted(message, claim=claim, work=to_work(message))
+    return Accepted(message, claim=claim, work=work_of(message))
 
 
 def _message(plan: RoutePlan, incoming: Incoming, key: str | None) -> Message:

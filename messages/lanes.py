@@ -14,21 +14,25 @@ Why nothing is lost, doubled or overtaken:
   have read it ahead: `changes` grows, `finish` tells, and what was read ahead is read again before anything is sent.
 """
 
+import json
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import F, QuerySet
+from django.utils import timezone
 
 from connectors.choices import OnFailure
 from connectors.retries import RetryPolicy
 from messages.choices import OPEN_STATUSES, Hold, OutcomeKind, Status
-from messages.claims import WORK_FIELDS, Claim, Finished, Work, to_work
-from messages.database import clock, clock_reading, together, write
+from messages.claims import WORK_COLUMNS, Claim, Finished, Work, to_work, work_of
+from messages.database import Prepared, clock, clock_reading, execute_in_server, write, write_alone
 from messages.models import Lane, Message
+from messages.models.lane import routes_with_due_lanes
 from messages.outcomes import Outcome, Policy
-from messages.recording import judge_all, write_rows
+from messages.recording import record
 
 SUSPECT_STRIKES = 2  # claims without progress after which a lane runs alone
 SUSPECT_PATIENCE = timedelta(seconds=5)  # how long it waits for a worker that has nothing else to do
@@ -38,16 +42,27 @@ MOVING_ON = Policy(RetryPolicy(1, 0, 1, 0), OnFailure.SKIP)
 
 def any_due(without: Collection[int] = ()) -> bool:
     """A plain read: an idle platform takes no write lock. `without` names endpoints that do not matter."""
-    return Lane.objects.due(clock()).without_endpoints(without).exists()
+    return bool(_due_routes.rows(frozenset(without)))
 
 
 def suspect_waits() -> bool:
     """Whether a lane that has to run alone waits in vain, since every worker has something else in hand."""
-    return Lane.objects.due(clock()).filter(**_overdue_suspect()).exists()
+    return bool(_suspects.rows())
 
 
-def _overdue_suspect() -> dict[str, Any]:
-    return {"strikes__gte": SUSPECT_STRIKES, "due_at__lte": clock() - SUSPECT_PATIENCE}
+def _overdue_suspect(now: Any) -> dict[str, Any]:
+    return {"strikes__gte": SUSPECT_STRIKES, "due_at__lte": now - SUSPECT_PATIENCE}
+
+
+_due_routes = Prepared(lambda now, without: routes_with_due_lanes(now, without=without).values("pk")[:1])
+_suspects = Prepared(lambda now: Lane.objects.due(now).filter(**_overdue_suspect(now)).values("pk")[:1])
+_to_claim = Prepared(
+    lambda now, count, without: (
+        free(Lane.objects.flowing(now).without_endpoints(without))
+        .filter(strikes__lt=SUSPECT_STRIKES)
+        .values("pk")[:count]
+    )
+)
 
 
 def claim(
@@ -59,25 +74,60 @@ def claim(
     alone: bool,
     without: Collection[int] = (),
 ) -> list[Claim]:
-    """Takes up to `count` due lanes, none of the endpoints `without`.
+    """Takes up to `count` due lanes, none of the endpoints `without`; the longest due first.
 
     `alone` says that the caller holds none: only then it may get a suspect one. A suspect one that has been waiting too
     long comes first then. Ask `any_due` first.
     """
+    if alone and suspect_waits():
+        return _claim_suspect(lease_seconds=lease_seconds, owner=owner, policies=policies, without=without)
+    claims = _claim_flowing(count, lease_seconds=lease_seconds, owner=owner, without=without)
+    if claims or not alone:
+        return claims
+    return _claim_suspect(lease_seconds=lease_seconds, owner=owner, policies=policies, without=without)
+
+
+def _claim_flowing(count: int, *, lease_seconds: float, owner: str, without: Collection[int]) -> list[Claim]:
+    """One statement that picks the lanes, locks and leases them."""
+    before = time.monotonic()
+    picked, values = _to_claim.sql(count, frozenset(without))
+    changes = "token = lane.token + 1, strikes = lane.strikes + 1, owner = %s"
+    told = ("due_at", "id", "route_id", "token", "done_position", "changes")
+    if connection.vendor == "postgresql":
+        until: Any = lease_seconds
+        sql = f"""
+            WITH picked(id) AS MATERIALIZED ({picked})
+            UPDATE messaging_lane AS lane
+            SET lease_until = statement_timestamp() + %s * interval '1 second', {changes}
+            FROM picked WHERE lane.id = picked.id RETURNING {", ".join(f"lane.{name}" for name in told)}
+        """  # noqa: S608 - a queryset's own text, and constants
+        values = [*values, until, owner]
+    else:
+        until = connection.ops.adapt_datetimefield_value(timezone.now() + timedelta(seconds=lease_seconds))
+        sql = f"""
+            UPDATE messaging_lane AS lane SET lease_until = %s, {changes} WHERE id IN ({picked})
+            RETURNING {", ".join(told)}
+        """  # noqa: S608 - a queryset's own text, and constants
+        values = [until, owner, *values]
+    with write_alone(), connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        rows = sorted(cursor.fetchall())
+    deadline = before + lease_seconds
+    return [Claim(pk, route, token, done, deadline, changes) for _, pk, route, token, done, changes in rows]
+
+
+def _claim_suspect(
+    *, lease_seconds: float, owner: str, policies: Mapping[int, Policy], without: Collection[int]
+) -> list[Claim]:
+    """One lane that has to run alone; one whose head took too many workers down is moved past it instead."""
     before = time.monotonic()
     with write():
-        due = free(Lane.objects.flowing(clock()).without_endpoints(without))
-        lanes = list(due.filter(**_overdue_suspect())[:1]) if alone else []
-        if not lanes:
-            lanes = list(due.filter(strikes__lt=SUSPECT_STRIKES)[:count])
-        if not lanes and alone:
-            lanes = list(due[:1])
-        if lanes and lanes[0].strikes >= MAX_STRIKES:
-            declare_crashed(lanes[0], policies)
+        due = free(Lane.objects.flowing(clock()).without_endpoints(without)).filter(strikes__gte=SUSPECT_STRIKES)
+        found = list(due.filter(**_overdue_suspect(clock()))[:1]) or list(due[:1])
+        if found and found[0].strikes >= MAX_STRIKES:
+            declare_crashed(found[0], policies)
             return []
-        if not lanes:
-            return []
-        return lease(lanes, lease_seconds=lease_seconds, owner=owner, before=before)
+        return lease(found, lease_seconds=lease_seconds, owner=owner, before=before) if found else []
 
 
 def free(due: QuerySet[Lane]) -> QuerySet[Lane]:
@@ -94,7 +144,18 @@ def lease(lanes: Sequence[Lane], *, lease_seconds: float, owner: str, before: fl
         owner=owner,
     )
     until = before + lease_seconds
-    return [Claim(lane.pk, lane.route_id, lane.token + 1, lane.done_position, until, lane.changes) for lane in lanes]
+    return [
+        Claim(
+            lane.pk,
+            lane.route_id,
+            lane.token + 1,
+            lane.done_position,
+            until,
+            lane.changes,
+            suspect=lane.strikes >= SUSPECT_STRIKES,
+        )
+        for lane in lanes
+    ]
 
 
 def read_ahead(claims: Sequence[Claim], count: int) -> dict[int, list[Work]]:
@@ -103,20 +164,42 @@ def read_ahead(claims: Sequence[Claim], count: int) -> dict[int, list[Work]]:
     A lane whose list is empty is to be released, which passes its cancelled head over. Explicit position ranges: a join
     on `done_position` made PostgreSQL read a lane's whole history.
     """
-    condition = None
-    for one in claims:
-        first = one.done_position + 1
-        span = Message.objects.filter(lane=one.lane_id, position__range=(first, first + count - 1))
-        condition = span if condition is None else condition | span
     found: dict[int, list[Work]] = {one.lane_id: [] for one in claims}
-    if condition is None:
-        return found
     expected = {one.lane_id: one.done_position + 1 for one in claims}
-    for message in condition.only(*WORK_FIELDS).order_by("lane_id", "position"):
-        if message.position == expected[message.lane_id] and message.status in OPEN_STATUSES:
-            found[message.lane_id].append(to_work(message))
-            expected[message.lane_id] += 1
+    if not claims:
+        return found
+    if connection.vendor == "postgresql":
+        rows = execute_in_server(
+            _AHEAD_ON_POSTGRESQL, {"lanes": list(expected), "heads": list(expected.values()), "count": count}
+        )
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(_AHEAD_ON_SQLITE, [json.dumps(list(expected.items())), count])
+            rows = cursor.fetchall()
+    for row in rows:
+        work, status = to_work(row)
+        if work.position == expected[work.lane_id] and status in OPEN_STATUSES:
+            found[work.lane_id].append(work)
+            expected[work.lane_id] += 1
     return found
+
+
+_AHEAD_COLUMNS = ", ".join(f"message.{name}" for name in WORK_COLUMNS)
+_AHEAD_ON_POSTGRESQL = f"""
+    SELECT {_AHEAD_COLUMNS} FROM unnest(%(lanes)s::bigint[], %(heads)s::bigint[]) AS wanted(lane_id, head)
+    CROSS JOIN LATERAL (
+        SELECT * FROM messaging_message AS message
+        WHERE message.lane_id = wanted.lane_id AND message.position >= wanted.head
+        AND message.position < wanted.head + %(count)s
+    ) AS message ORDER BY message.lane_id, message.position
+"""  # noqa: S608 - constants
+_AHEAD_ON_SQLITE = f"""
+    SELECT {_AHEAD_COLUMNS} FROM json_each(%s) AS wanted CROSS JOIN messaging_message AS message
+    ON message.lane_id = json_extract(wanted.value, '$[0]')
+    AND message.position >= json_extract(wanted.value, '$[1]')
+    AND message.position < json_extract(wanted.value, '$[1]') + %s
+    ORDER BY message.lane_id, message.position
+"""  # noqa: S608 - constants
 
 
 def renew(claims: Sequence[Claim], *, lease_seconds: float) -> set[int]:
@@ -173,28 +256,16 @@ def finish(finished: Sequence[Finished], *, now: datetime) -> None:
     May be called again with the same entries: where the database committed and the connection broke before it could say
     so, a second record would move the lane past a message that nobody has sent.
     """
-    with write():
-        rows = {lane.pk: lane for lane in locked(entry.claim.lane_id for entry in finished)}
-        mine = []
-        for entry in finished:
-            lane = rows[entry.claim.lane_id]
-            entry.kept, entry.verdict = False, None  # what a transaction that was rolled back said is void
-            entry.changes = lane.changes
-            entry.fenced = not _holds(entry.claim, lane)
-            if entry.fenced:
-                continue
-            if lane.head_position == entry.work.position:
-                mine.append(entry)
-            else:  # recorded before; a lane that is still leased went on to its next message then
-                entry.kept = True
-        _record(mine, rows, now)
-
-
-def _record(finished: Sequence[Finished], rows: Mapping[int, Lane], now: datetime) -> None:
-    judge_all(finished)
-    with together():
-        write_rows(finished, now)
-        _update_lanes(finished, rows)
+    for entry in finished:  # what a transaction that was rolled back said is void
+        entry.kept, entry.fenced, entry.verdict = False, False, None
+    for entry, moved in zip(finished, record(finished, now=now), strict=True):
+        entry.changes, entry.fenced = moved.changes, not moved.holds
+        if moved.holds and not moved.at_head:  # recorded before; a lane that is still leased went on to its next then
+            entry.kept = True
+        else:
+            entry.kept = moved.kept
+        if not (moved.holds and moved.at_head):
+            entry.verdict = None
 
 
 def locked(lane_ids: Iterable[int]) -> Iterable[Lane]:
@@ -202,37 +273,9 @@ def locked(lane_ids: Iterable[int]) -> Iterable[Lane]:
     return Lane.objects.select_for_update().filter(pk__in=sorted(lane_ids)).order_by("pk")
 
 
-def _update_lanes(finished: Sequence[Finished], rows: Mapping[int, Lane]) -> None:
-    keep, empty, more = [], [], []
-    for entry in finished:
-        lane, verdict = rows[entry.claim.lane_id], entry.verdict
-        if verdict is None:
-            continue
-        if verdict.status is None:
-            # a paused lane, too: it is not due while it is held, and resuming it does not forget the back-off
-            Lane.objects.filter(pk=lane.pk).update(due_at=clock() + timedelta(seconds=verdict.delay_seconds), **FREE)
-        elif verdict.blocks:
-            # a paused lane stays paused; its dead head blocks it once it is resumed
-            Lane.objects.filter(pk=lane.pk).update(due_at=None, hold=lane.hold or Hold.BLOCKED, **FREE)
-        elif lane.hold or lane.last_position == entry.work.position:
-            empty.append(lane.pk)
-        elif entry.let_go:
-            more.append(lane.pk)
-        else:
-            entry.kept = True
-            keep.append(lane.pk)
-    forward = {"done_position": F("done_position") + 1}
-    if keep:
-        Lane.objects.filter(pk__in=keep).update(strikes=0, **forward)
-    if empty:
-        Lane.objects.filter(pk__in=empty).update(due_at=None, **FREE, **forward)
-    if more:
-        Lane.objects.filter(pk__in=more).update(due_at=clock(), **FREE, **forward)
-
-
 def declare_crashed(lane: Lane, policies: Mapping[int, Policy]) -> None:
     """The head took a worker down MAX_STRIKES times in a row: it ends here, and support staff see why."""
-    head = Message.objects.open().filter(lane=lane.pk, position=lane.head_position).only(*WORK_FIELDS).first()
+    head = Message.objects.open().filter(lane=lane.pk, position=lane.head_position).first()
     if head is None:
         move_on(lane)
         return
@@ -242,5 +285,5 @@ def declare_crashed(lane: Lane, policies: Mapping[int, Policy]) -> None:
     outcome = Outcome(OutcomeKind.CRASHED, now, detail=detail, error=error)
     held = Claim(lane.pk, lane.route_id, lane.token, lane.done_position, 0.0)
     policy = policies.get(lane.route_id, MOVING_ON)
-    finished = [Finished(held, to_work(head), outcome, policy, let_go=True)]
-    _record(finished, {lane.pk: lane}, now)
+    finished = [Finished(held, work_of(head), outcome, policy, let_go=True)]
+    record(finished, now=now, trusted=True)

@@ -37,11 +37,12 @@ from messages.outcomes import Outcome, Policy
 
 log = logging.getLogger(__name__)
 
-QUANTUM_MESSAGES = 20  # after so many, or so many seconds, a lane goes to the back of the queue
+QUANTUM_MESSAGES = 20  # after so many, or so many seconds, a lane makes room for others that wait
 QUANTUM_SECONDS = 1.0
 READ_AHEAD_MESSAGES = 20
 READ_AHEAD_BYTES = 256 * 1024
 LOOK_SECONDS = 0.02
+CHANGES_SECONDS = 0.5  # so long after a route or an endpoint was paused a worker may still send for it
 BEAT_SECONDS = 1.0
 LEASE_MARGIN = 0.25  # an I/O thread does not start in the last quarter of a lease
 RECORD_RETRY_SECONDS = 0.5
@@ -103,6 +104,9 @@ class Pump:
         """Endpoints whose answers this pump waits for although its budget is spent."""
         self._clearing = False
         """Nothing more is claimed until the hands are empty: a lane waits that has to run alone."""
+        self._crowded = False
+        """Lanes may be waiting that this pump has no room for: then a lane in hand goes to the back after its turn."""
+        self._next_changes = time.monotonic() + CHANGES_SECONDS
         self.done = 0
 
     def run(self, *, budget_seconds: float, linger_seconds: float) -> int:
@@ -119,7 +123,7 @@ class Pump:
                     self._stopping = self._stopping or stop_wanted()
                     self._clearing = bool(self._hands and self._guarded(lanes.suspect_waits))
                 self._clearing = self._clearing and bool(self._hands)
-                may_claim = not self._ends and not self._clearing
+                may_claim = not self._ends and not self._clearing and not self._has_suspect
                 if may_claim and now >= next_look and not self._guarded(self._claim):
                     next_look = now + LOOK_SECONDS
                 if self._hands:
@@ -136,6 +140,10 @@ class Pump:
     def _ends(self) -> bool:
         """Nothing more is sent."""
         return self._stopping or self._spent
+
+    @property
+    def _has_suspect(self) -> bool:
+        return len(self._hands) == 1 and next(iter(self._hands.values())).claim.suspect
 
     def _is_spent(self, *, overtime: float) -> bool:
         """Whether this pump, at the end of its budget, ends: not while it would only wait for endpoints that are slow.
@@ -186,9 +194,10 @@ class Pump:
             most=self._max_lanes,
         )
         full |= self._slow
+        self._crowded = not room or bool(full)
         if not room or not lanes.any_due(full):
             return False
-        plans = catalogue.by_id()
+        plans, held = catalogue.by_id(), len(self._hands)
         claims = lanes.claim(
             room,
             without=full,
@@ -197,20 +206,26 @@ class Pump:
             policies=_policies(plans),
             alone=not self._hands,
         )
-        claims += self._claim_sparingly(plans, min(room, self._threads), without=full)
-        plans = catalogue.by_id()  # again: a route may be younger than the first look, and its lane claimed already
+        self._crowded |= len(claims) == room
+        self._hold(claims)  # at once: what fails from here on must not leave leased lanes behind that nobody works
+        if not self._has_suspect:
+            self._claim_sparingly(plans, min(room, self._threads), without=full)
+        return len(self._hands) > held
+
+    def _hold(self, claims: list[Claim]) -> None:
+        plans = catalogue.remembered().by_id
+        if any(claim.route_id not in plans for claim in claims):
+            plans = catalogue.by_id()  # a route may be younger than the last look, and its lane claimed already
         for claim in claims:
             self._hands[claim.lane_id] = Hand(claim, plans[claim.route_id], time.monotonic())
-        return bool(claims)
 
-    def _claim_sparingly(self, plans: Mapping[int, RoutePlan], room: int, *, without: set[int]) -> list[Claim]:
+    def _claim_sparingly(self, plans: Mapping[int, RoutePlan], room: int, *, without: set[int]) -> None:
         """Lanes of endpoints that have limits, and one lane of each endpoint that is to be tried again."""
         ready = set(breaker.ready()) - without
         endpoints = {plan.endpoint.id: plan.endpoint for plan in plans.values()}
         limited = {pk for pk, endpoint in endpoints.items() if endpoint.limits} - without
-        found: list[Claim] = []
         for pk in sorted(ready & set(endpoints) | sparing.waiting(limited)):
-            found += sparing.claim(
+            claims = sparing.claim(
                 endpoints[pk],
                 room,
                 probes=pk in ready,
@@ -219,24 +234,30 @@ class Pump:
                 policies=_policies(plans),
                 alone=not self._hands,
             )
+            self._hold(claims)
+            if self._has_suspect:
+                break
         if ready:
             breaker.look_again()
-        return found
 
     def _step(self, wait: float) -> None:
-        """One round: read ahead, send what may go, collect what came back, record it, keep the leases."""
+        """One round: send what may go, collect what came back, record it, send what comes behind, keep the leases."""
         self._dispatch()
         self._collect(wait)
         if self._unrecorded:
             self._record()
+            self._dispatch()
         if time.monotonic() >= self._next_renew:
-            self._next_renew = time.monotonic() + self._lease_seconds / 3
             self._renew()
+            self._next_renew = time.monotonic() + self._lease_seconds / 3
 
     def _dispatch(self) -> None:
         idle = [hand for hand in self._hands.values() if not hand.busy]
         if not idle:
             return
+        if time.monotonic() >= self._next_changes:
+            catalogue.by_id()  # brings what is remembered up to date
+            self._next_changes = time.monotonic() + CHANGES_SECONDS
         may_go = [hand for hand in idle if self._may_go(hand)]
         self._read_ahead([hand for hand in may_go if not hand.ahead])
         for hand in may_go:
@@ -251,10 +272,14 @@ class Pump:
                 _call_ended(hand, None)
 
     def _may_go(self, hand: Hand) -> bool:
-        """Not while this pump stops, nor while the circuit of its endpoint is open, unless it is the probe."""
-        if self._ends or hand.plan.endpoint.id in self._slow:
+        """Not while this pump stops, the route or endpoint is paused, or its circuit is open; its probe may."""
+        plan = catalogue.remembered().by_id.get(hand.claim.route_id, hand.plan)
+        if plan.endpoint.id != hand.plan.endpoint.id or (plan.endpoint.limits and not hand.claim.permit):
+            return False  # claimed under other rules than those of today
+        hand.plan = plan
+        if self._ends or plan.paused or plan.endpoint.paused or plan.endpoint.id in self._slow:
             return False
-        return hand.claim.probe is not None or not breaker.stands(hand.plan.endpoint)
+        return hand.claim.probe is not None or not breaker.stands(plan.endpoint)
 
     def _read_ahead(self, hands: list[Hand]) -> None:
         for count in {hand.count for hand in hands}:
@@ -272,7 +297,7 @@ class Pump:
         if time.monotonic() < begin_by:
             try:
                 outcome = delivery.attempt(work, hand.plan)
-            except Exception:  # the edge of a thread: recorded with its traceback
+            except BaseException:  # the edge of a thread, panics of extensions included: recorded with its traceback
                 log.exception("An attempt of message %s failed unexpectedly.", work.correlation_id)
                 detail = "The platform failed while it handled the message; the failure has been logged."
                 error = delivery.error_document("destination-failed", detail)
@@ -305,7 +330,8 @@ class Pump:
             _call_ended(hand, None)
             return
         spent = hand.sent + 1 >= QUANTUM_MESSAGES or time.monotonic() - hand.since >= QUANTUM_SECONDS
-        let_go = spent or self._ends or self._clearing or not self._claims or bool(hand.claim.permit)
+        has_had_its_turn = spent and self._crowded
+        let_go = has_had_its_turn or self._ends or self._clearing or not self._claims or bool(hand.claim.permit)
         finished = Finished(hand.claim, entry.work, entry.outcome, policy_of(hand.plan), let_go=let_go)
         self._unrecorded.append((hand, finished))
         self._hands.setdefault(hand.claim.lane_id, hand)

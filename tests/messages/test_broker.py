@@ -59,7 +59,7 @@ def test_connection_that_broke_is_dropped_and_the_next_look_opens_another(
     push(plan)
     closed: list[bool] = []
     with monkeypatch.context() as broken:
-        broken.setattr(broker_module, "clock", away)
+        broken.setattr(broker_module, "any_due", away)
         broken.setattr(broker_module.connection, "close", lambda: closed.append(True))
         assert functions(broker) == []
 

@@ -1,15 +1,20 @@
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from connectors.catalogue import RoutePlan
 from messages import lanes, steering
 from messages.accepting import Taking
 from messages.choices import Hold, OutcomeKind, Status
+from messages.claims import Finished
+from messages.database import Prepared
 from messages.models import Attempt, Lane, Message, Result
 from messages.pump import policy_of
 from messages.tasks import watch_lanes
@@ -467,3 +472,94 @@ def test_lane_that_sleeps_over_its_work_is_woken_and_reported(
     assert woken == 1
     assert "had work but no due time" in caplog.text
     assert len(claim(plan)) == 1
+
+
+def plan_of(prepared: Prepared, *arguments: Any) -> str:
+    with connection.cursor() as cursor:
+        text, values = prepared.sql(*arguments)
+        cursor.execute(f"EXPLAIN QUERY PLAN {text}", values)
+        return " · ".join(row[-1] for row in cursor.fetchall())
+
+
+@pytest.mark.skipif(
+    connection.vendor != "sqlite", reason="this planner knows no statistics and takes what it is offered"
+)
+def test_looks_go_by_what_is_due_however_many_lanes_are_idle(plan: RoutePlan) -> None:
+    push(plan)
+
+    assert "lane_route_due" in plan_of(lanes._due_routes, frozenset())
+    assert "lane_route_due" in plan_of(lanes._due_routes, frozenset({7}))
+    assert "lane_due" in plan_of(lanes._to_claim, 10, frozenset())
+    assert "lane_due" in plan_of(lanes._suspects)
+
+
+def test_clock_of_a_prepared_look_goes_on(plan: RoutePlan) -> None:
+    push(plan)
+    Lane.objects.update(due_at=timezone.now() + timedelta(seconds=0.4), strikes=lanes.SUSPECT_STRIKES)
+    assert not lanes.any_due()
+
+    time.sleep(0.5)
+
+    assert lanes.any_due()
+    assert not lanes.suspect_waits()  # it has patience
+    Lane.objects.update(due_at=timezone.now() - lanes.SUSPECT_PATIENCE)
+    assert lanes.suspect_waits()
+
+
+def test_claim_takes_the_longest_due_lanes_of_other_endpoints(plan: RoutePlan) -> None:
+    for name in "ABC":
+        push(plan, name)
+    for minutes, name in enumerate("BCA"):
+        Lane.objects.filter(key=name).update(due_at=timezone.now() - timedelta(minutes=10 - minutes))
+    policies = {plan.id: policy_of(plan)}
+    options: dict[str, Any] = {"lease_seconds": LEASE, "owner": "test", "policies": policies, "alone": False}
+
+    assert lanes.claim(2, without={plan.endpoint.id}, **options) == []
+    taken = lanes.claim(2, without=set(), **options)
+
+    assert [Lane.objects.get(pk=one.lane_id).key for one in taken] == ["B", "C"]
+    assert [(one.route_id, one.token, one.done_position) for one in taken] == [(plan.id, 1, 0)] * 2
+
+
+def test_group_is_recorded_each_for_itself(plan: RoutePlan) -> None:
+    """Success, passing failure, refusal, what somebody else has taken meanwhile, and what was recorded before."""
+    for name in "ABCDE":
+        push(plan, name)
+        push(plan, name)
+    taken = {Lane.objects.get(pk=one.lane_id).key: one for one in claim(plan)}
+    kinds = {
+        "A": OutcomeKind.SUCCEEDED,
+        "B": OutcomeKind.FAILED,
+        "C": OutcomeKind.REFUSED,
+        "D": OutcomeKind.SUCCEEDED,
+        "E": OutcomeKind.SUCCEEDED,
+    }
+    entries = {
+        name: Finished(taken[name], head(taken[name]), outcome(kind), policy_of(plan)) for name, kind in kinds.items()
+    }
+    lanes.finish([entries["E"]], now=timezone.now())
+    Lane.objects.filter(key="D").update(token=F("token") + 1)
+
+    lanes.finish(list(entries.values()), now=timezone.now())
+
+    assert {name: (entry.kept, entry.fenced) for name, entry in entries.items()} == {
+        "A": (True, False),
+        "B": (False, False),
+        "C": (False, False),
+        "D": (False, True),
+        "E": (True, False),
+    }
+    assert [lane(name).done_position for name in "ABCDE"] == [1, 0, 0, 0, 1]
+    assert [lane(name).lease_until is not None for name in "ABCDE"] == [True, False, False, True, True]
+    assert (lane("B").hold, lane("C").hold) == (Hold.NONE, Hold.BLOCKED)
+    assert lane("B").due_at > timezone.now() + timedelta(seconds=30)
+    heads = {message.lane.key: message.status for message in Message.objects.filter(position=1).select_related("lane")}
+    assert heads == {
+        "A": Status.SUCCEEDED,
+        "B": Status.RETRYING,
+        "C": Status.DEAD,
+        "D": Status.QUEUED,
+        "E": Status.SUCCEEDED,
+    }
+    assert sorted(Attempt.objects.values_list("message__lane__key", flat=True)) == ["A", "B", "C", "E"]
+    assert sorted(Result.objects.values_list("message__lane__key", flat=True)) == ["A", "C", "E"]

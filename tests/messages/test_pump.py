@@ -8,7 +8,8 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from connectors.catalogue import catalogue
-from messages import delivery, lanes, steering
+from connectors.models import Endpoint, Route
+from messages import delivery, lanes, sparing, steering
 from messages.accepting import Taking
 from messages.beats import STOP, VARIABLE
 from messages.choices import Hold, Status
@@ -364,3 +365,117 @@ def test_message_that_is_cancelled_after_it_was_read_ahead_is_not_sent(destinati
     assert arrived == sorted(arrived)
     assert Message.objects.filter(status=Status.SUCCEEDED).count() == 18
     assert Lane.objects.filter(done_position=20, due_at=None, lease_until=None).exists()
+
+
+def test_lane_that_nobody_waits_beside_stays_with_its_worker(destination: Destination) -> None:
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    for _ in range(QUANTUM_MESSAGES * 2):
+        push(plan)
+
+    work()
+
+    assert Lane.objects.get().token == 1
+    assert Message.objects.filter(status=Status.SUCCEEDED).count() == QUANTUM_MESSAGES * 2
+
+
+@pytest.mark.parametrize("paused", [Endpoint, Route])
+def test_pause_stops_lanes_that_are_in_hand(destination: Destination, paused: type[Endpoint] | type[Route]) -> None:
+    destination.answers("/orders", Answer(200, delay_seconds=0.05))
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    for _ in range(100):
+        push(plan)
+    pump = Pump(threads=2)
+    thread = threading.Thread(target=lambda: (pump.run(budget_seconds=30, linger_seconds=0), connection.close()))
+    thread.start()
+    destination.wait_for(3, timeout=10)
+
+    paused.objects.update(paused=True)
+    thread.join(10)
+
+    lane = Lane.objects.get()
+    assert not thread.is_alive()
+    assert (lane.lease_until, lane.strikes, lane.hold) == (None, 0, Hold.NONE)
+    assert 3 <= lane.done_position == len(destination.requests) < 100
+    paused.objects.update(paused=False)
+    work(linger=0.05)
+    assert numbers(destination.received("/orders"), "A") == sorted(numbers(destination.received("/orders"), "A"))
+    assert Lane.objects.get().depth == 0
+
+
+def test_new_mapping_holds_for_what_a_worker_has_not_sent_yet(destination: Destination) -> None:
+    destination.answers("/orders", Answer(200, delay_seconds=0.05))
+    address, ordering = destination.url("/orders"), {"ordering_key": "lane"}
+    plan = configure_route(address, **ordering)
+    for _ in range(60):
+        push(plan)
+    pump = Pump(threads=2)
+    thread = threading.Thread(target=lambda: (pump.run(budget_seconds=30, linger_seconds=0), connection.close()))
+    thread.start()
+    destination.wait_for(3, timeout=10)
+
+    mapping = {"slug": "short", "fields": [{"target": "short", "source": "number"}]}
+    configure_route(address, **ordering, mapping="short", mapping_definition=mapping)
+    thread.join(20)
+
+    bodies = [request.json() for request in destination.received("/orders")]
+    assert "lane" in bodies[0]
+    assert set(bodies[-1]) == {"short"}
+    assert Lane.objects.get().token == 1
+
+
+def test_lanes_that_were_claimed_are_worked_although_the_next_claim_fails(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    for name in "ABC":
+        push(plan, name)
+    failures = iter([OperationalError("canceling statement due to lock timeout")])
+
+    def busy(*_: Any, **__: Any) -> set[int]:
+        error = next(failures, None)
+        if error is not None:
+            raise error
+        return set()
+
+    monkeypatch.setattr(sparing, "waiting", busy)
+
+    assert work() == 3
+    assert {lane.token for lane in Lane.objects.all()} == {1}
+
+
+def test_nothing_is_claimed_beside_a_lane_that_has_to_run_alone(destination: Destination) -> None:
+    destination.answers("/orders", Answer(200, delay_seconds=0.3))
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    push(plan, "suspect")
+    Lane.objects.update(strikes=lanes.SUSPECT_STRIKES)
+    pump = Pump(threads=4)
+    thread = threading.Thread(target=lambda: (pump.run(budget_seconds=30, linger_seconds=0), connection.close()))
+    thread.start()
+    destination.wait_for(1, timeout=10)
+
+    for name in "XYZ":
+        push(plan, name)
+    thread.join(10)
+
+    first, *others = destination.received("/orders")
+    assert first.json()["lane"] == "suspect"
+    assert len(others) == 3
+    assert min(request.received_at for request in others) >= first.received_at + 0.3
+
+
+def test_panic_of_an_extension_is_an_outcome(destination: Destination, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Panic(BaseException):
+        pass
+
+    def panics(*_: object) -> None:
+        raise Panic("index out of bounds")
+
+    plan = configure_route(destination.url("/orders"))
+    message = push(plan).message
+    monkeypatch.setattr(delivery, "attempt", panics)
+
+    work(budget=2)
+
+    message.refresh_from_db()
+    assert Attempt.objects.count() == 1
+    assert (message.status, Lane.objects.get().lease_until) == (Status.RETRYING, None)
