@@ -9,18 +9,20 @@ from functools import wraps
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Min
+from django.db.models import Count, Min, Sum
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from messages import watch
 from messages.addresses import client_address
 from messages.choices import CircuitState, Hold
 from messages.database import clock, clock_reading
-from messages.models import Circuit, Lane, Worker
+from messages.models import Circuit, Lane, Rejection, Worker
 from messages.problems import Problem
 
 SEEN_WITHIN_SECONDS = 60
+REFUSED_WITHIN_SECONDS = 300.0
 CIRCUIT_VALUES: dict[str, int] = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
 ALLOWED = "GET, HEAD, OPTIONS"
 
@@ -124,6 +126,12 @@ def _samples() -> list[tuple[str, str, list[tuple[str, float]]]]:
         for slug, state in Circuit.objects.order_by("endpoint__slug").values_list("endpoint__slug", "state")
     ]
     workers = Worker.objects.filter(seen_at__gte=now - timedelta(seconds=SEEN_WITHIN_SECONDS)).count()
+    lately = Rejection.objects.filter(created_at__gte=timezone.now() - timedelta(seconds=REFUSED_WITHIN_SECONDS))
+    counted = lately.aggregate(kept=Count("pk"), further=Sum("further"))
+    refused: list[tuple[str, float]] = [
+        ('{kept="yes"}', counted["kept"]),
+        ('{kept="no"}', counted["further"] or 0),
+    ]
     waiting = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
     return [
         ("platform_lanes_due", "Lanes with work that nobody has taken yet.", [("", Lane.objects.due(clock()).count())]),
@@ -140,5 +148,6 @@ def _samples() -> list[tuple[str, str, list[tuple[str, float]]]]:
         ),
         ("platform_lanes_held", "Lanes that stand still, by reason.", held),
         ("platform_circuit_state", "Circuits: 0 closed, 1 half-open, 2 open; no line if nothing failed.", circuits),
+        ("platform_rejections", f"Requests refused at the door within {REFUSED_WITHIN_SECONDS:.0f} s.", refused),
         ("platform_workers", "Workers seen in the last minute.", [("", workers)]),
     ]

@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "integration_platform",
 ]
 MIDDLEWARE = [
+    "messages.request_ids.RequestIdMiddleware",
     "integration_platform.proxies.TrustedProxiesMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -1,14 +1,14 @@
 """Who answers which address. Errors are problem documents everywhere but in the admin, which is for people."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from integration_platform import health
 
 urlpatterns = [
     path("admin/", admin.site.urls),
-    path("health/live", health.live),
-    path("health/ready", health.ready),
+    re_path(r"^health/live/?$", health.live),
+    re_path(r"^health/ready/?$", health.ready),
     path("metrics", health.metrics),
     path("", include("messages.urls")),
 ]

@@ -31,11 +31,13 @@ class Caller:
 
     def own_id(self) -> str | None:
         """The sender's own name for its message, under which repeats are recognised. Raises the 400 problem."""
-        if not self.proof.own_id:
+        if self.proof.own_id is None:
             return None
         text = self.proof.own_id.decode("utf-8", "replace")
-        if len(text) > MAX_OWN_ID or not text.isprintable():
-            raise Problem("malformed-header", f"{self.proof.id_name} holds 1 to {MAX_OWN_ID} printable characters.")
+        # an empty one may be what a server made of letters beyond ASCII: a repeat would not be known by it
+        if not 0 < len(text) <= MAX_OWN_ID or not text.isascii() or not text.isprintable():
+            detail = f"{self.proof.id_name} holds 1 to {MAX_OWN_ID} printable ASCII characters."
+            raise Problem("malformed-header", detail)
         return text
 
 

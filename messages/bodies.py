@@ -8,12 +8,14 @@ from messages.exceptions import Refused
 from messages.problems import Problem
 
 MAX_CONTENT_TYPE = 255
+ACCEPTED = {"Accept-Post": ", ".join((formats.JSON, formats.XML, formats.FORM, formats.CSV, cloud_events.STRUCTURED))}
 
 
 def read_body(http: HttpRequest, *, limit: int) -> bytes:
     """The whole body as it was sent. Raises 413, 415 or 400; of a body that is too large, the rest is not read."""
     if http.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
-        raise Problem("unsupported-media-type", "Compressed bodies are not accepted.")
+        detail = "Compressed bodies are not accepted."
+        raise Problem("unsupported-media-type", detail, headers={"Accept-Encoding": "identity"})
     _check_type(http.headers.get("Content-Type", ""))
     announced = http.META.get("CONTENT_LENGTH") or ""
     chunked = bool(http.META.get("platform.chunked"))
@@ -46,9 +48,9 @@ def _check_type(header: str) -> None:
         cloud_events.check_type(header)
         formats.check_readable(header)
     except Refused as refused:
-        raise Problem(refused.slug, refused.detail) from None
+        raise Problem(refused.slug, refused.detail, headers=ACCEPTED) from None
     except formats.UnknownFormat as error:
-        raise Problem("unsupported-media-type", str(error)) from None
+        raise Problem("unsupported-media-type", str(error), headers=ACCEPTED) from None
 
 
 def _too_large(limit: int) -> Problem:

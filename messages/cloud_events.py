@@ -41,6 +41,11 @@ def received(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in sent.items() if _NAME.match(name)}
 
 
+def has_no_data(body: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether this is an event in binary mode that carries nothing but its attributes: its value is null."""
+    return not body and bool(received(headers))
+
+
 def key_of(content_type: str, headers: Mapping[str, str], value: Any) -> str | None:
     """What tells an event from all others, its source and id; None for what is no event.
 
@@ -67,9 +72,11 @@ def _key(slug: str, attributes: Mapping[str, Any], prefix: str) -> str:
             raise Refused(slug, f"A CloudEvent has {prefix}{name}: a text, not empty, without control characters.")
         if len(value) > MAX_VALUE:
             raise Refused(slug, f"{prefix}{name} has at most {MAX_VALUE} characters.")
+    if any(char.isspace() for char in attributes["source"]):  # a URI reference holds none
+        raise Refused(slug, f"{prefix}source holds white space; it is a URI reference.")
     if attributes["specversion"] != VERSION:
         raise Refused(slug, f"CloudEvents are read in version {VERSION}.")
-    return f"{attributes['source']} {attributes['id']}"  # a URI holds no space
+    return f"{attributes['source']} {attributes['id']}"  # the first space is between them
 
 
 def _decoded(text: str) -> str:

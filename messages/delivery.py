@@ -127,7 +127,7 @@ def _outgoing(work: Work, plan: RoutePlan) -> _Outgoing:
     body, content_type = work.body, work.content_type or formats.JSON
     try:
         if plan.mapping is not None or endpoint.template is not None:
-            payload = formats.read(work.body, work.content_type, force_list=plan.force_list)
+            payload = _value(work, plan)
         if plan.mapping is not None:
             payload = plan.mapping.run(payload)
             body, content_type = formats.write(payload, endpoint.format)
@@ -136,6 +136,12 @@ def _outgoing(work: Work, plan: RoutePlan) -> _Outgoing:
     if plan.mapping is not None and len(body) > MAX_OUTGOING_BYTES:
         raise single_failure(f"The mapped message is larger than {MAX_OUTGOING_BYTES} bytes.")
     return _Outgoing(body, content_type, *_addressed(endpoint, payload))
+
+
+def _value(work: Work, plan: RoutePlan) -> Any:
+    if cloud_events.has_no_data(work.body, work.headers or {}):
+        return None
+    return formats.read(work.body, work.content_type, force_list=plan.force_list)
 
 
 def _addressed(endpoint: EndpointPlan, payload: Any) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -4,16 +4,26 @@ from typing import Any
 
 
 class Refused(Exception):
-    """A payload that makes no message. `slug` is that of the problem document, `errors` name the places at fault."""
+    """A payload that makes no message. `slug` is that of the problem document, `errors` name the places at fault,
+    `correlation_id` the message that stands in its way."""
 
-    def __init__(self, slug: str, detail: str, errors: list[dict[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        slug: str,
+        detail: str,
+        errors: list[dict[str, str]] | None = None,
+        *,
+        correlation_id: str | None = None,
+    ) -> None:
         super().__init__(detail)
         self.slug = slug
         self.detail = detail
         self.errors = errors
+        self.correlation_id = correlation_id
 
     def extra(self) -> dict[str, Any]:
-        return {} if self.errors is None else {"errors": self.errors}
+        found = {"errors": self.errors, "correlation_id": self.correlation_id}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class NotPossible(Exception):

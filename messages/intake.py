@@ -130,7 +130,7 @@ def _message(plan: RoutePlan, incoming: Incoming, key: str | None) -> Message:
 
 def _read_payload(plan: RoutePlan, incoming: Incoming, *, named: bool = True) -> tuple[Any, str | None]:
     """The value of a payload that the route takes, and the idempotency key. Without `named` it has none."""
-    value = _parse(plan, incoming)
+    value = None if cloud_events.has_no_data(incoming.body, incoming.headers) else _parse(plan, incoming)
     event_key = cloud_events.key_of(incoming.content_type, incoming.headers, value)
     _check_schema(plan, value)
     if not named:
@@ -159,7 +159,8 @@ def _find(plan: RoutePlan, key: str) -> Message | None:
 
 def _repeat(first: Message, digest: bytes) -> Accepted:
     if bytes(first.body_digest) != digest:
-        raise Refused("idempotency-mismatch", "This idempotency key came with another body before.")
+        detail = "This idempotency key came with another body before."
+        raise Refused("idempotency-mismatch", detail, correlation_id=str(first.correlation_id))
     return Accepted(first, replayed=True)
 
 

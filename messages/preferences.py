@@ -8,10 +8,17 @@ from django.http import HttpRequest
 from messages.problems import Problem
 
 MAX_KEY = 255
+KEY_RULE = (
+    f"Idempotency-Key holds one key of 1 to {MAX_KEY} printable ASCII characters: a quoted string, or bare and then "
+    "without quotes, commas and semicolons."
+)
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,3})?\Z", re.ASCII)
 _QUOTED = r'"(?:[^"\\]|\\.)*+(?:"|\Z)'
 # possessive, so that no header is read slowly; a quoted string may hold the commas and semicolons that separate
 _ENTRY = re.compile(rf'(?:{_QUOTED}|[^",])++', re.DOTALL)
+# a string of structured fields (RFC 9651, 3.3.3), or bare: then without what would make a list or parameters of it
+_KEY_STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])++)"\Z')
+_KEY_BARE = re.compile(r"[!#-+\--:<-~](?:[ !#-+\--:<-~]*[!#-+\--:<-~])?\Z")
 _PREFERENCE = re.compile(rf'\s*+([^\s"=;,]++)\s*+(?:=\s*+({_QUOTED}|[^\s";,]*+))?+', re.DOTALL)
 
 
@@ -21,6 +28,13 @@ class Preferences:
 
     respond_async: bool = False
     wait: float | None = None
+
+    def applied(self, *, waits: bool, later: bool) -> str:
+        """Preference-Applied of an answer that was waited for, or that says that the result comes later."""
+        honoured = ["respond-async"] if self.respond_async and later else []
+        if self.wait is not None and waits:
+            honoured.append(f"wait={self.wait:.3f}".rstrip("0").rstrip("."))
+        return ", ".join(honoured)
 
 
 def preferences(http: HttpRequest) -> Preferences:
@@ -34,13 +48,21 @@ def preferences(http: HttpRequest) -> Preferences:
 
 
 def idempotency_key(http: HttpRequest) -> str | None:
-    """The Idempotency-Key header, quoted (as the IETF draft has it) or bare. Raises the 400 problem."""
+    """The Idempotency-Key header, quoted (as the IETF draft has it) or bare. Raises the 400 problem.
+
+    An empty value is no key, nor is one beyond ASCII, of which some servers hand over nothing. Several lines arrive
+    joined by commas: that is a list, and nobody could say which of its keys is meant.
+    """
     text = http.headers.get("Idempotency-Key")
     if text is None:
         return None
-    key = _unquoted(text.strip())
-    if not key or len(key) > MAX_KEY or not key.isprintable():
-        raise Problem("malformed-header", f"Idempotency-Key holds 1 to {MAX_KEY} printable characters.")
+    text = text.strip(" \t")
+    if quoted := _KEY_STRING.match(text):
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
+    else:
+        key = text if _KEY_BARE.match(text) else ""
+    if not 0 < len(key) <= MAX_KEY:
+        raise Problem("malformed-header", KEY_RULE)
     return key
 
 

@@ -26,7 +26,8 @@ _closed: dict[tuple[int, int], float] = {}
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left: `remaining` requests now, all of `limit` again in `reset_seconds`."""
+    """What is left: `remaining` requests now, and `reset_seconds` until all of `limit` are there again; where none
+    remains, until there is one."""
 
     limit: int
     remaining: int
@@ -53,8 +54,9 @@ def spend(application_id: int, limit: int | None) -> Mapping[str, str]:
     taken = _take(application_id, limit)
     if taken is not None:
         ahead = min(max(taken, 0.0), WINDOW_SECONDS)
-        return Allowance(limit, int((WINDOW_SECONDS - ahead) * limit / WINDOW_SECONDS + 1e-6), ahead).headers()
-    wait = max(0.001, _ahead(application_id) - (WINDOW_SECONDS - WINDOW_SECONDS / limit))
+        remaining = int((WINDOW_SECONDS - ahead) * limit / WINDOW_SECONDS + 1e-6)
+        return Allowance(limit, remaining, ahead if remaining else _until_next(ahead, limit)).headers()
+    wait = _until_next(_ahead(application_id), limit)
     _closed[application_id, limit] = time.monotonic() + wait
     raise _refusal(limit, wait)
 
@@ -62,6 +64,11 @@ def spend(application_id: int, limit: int | None) -> Mapping[str, str]:
 def clear() -> None:
     """Forgets who was refused; for tests that replace the database under a process."""
     _closed.clear()
+
+
+def _until_next(ahead: float, limit: int) -> float:
+    """Seconds until another request fits into the window, of which `ahead` seconds are spent."""
+    return max(0.001, ahead - (WINDOW_SECONDS - WINDOW_SECONDS / limit))
 
 
 def _refusal(limit: int, wait: float) -> Problem:

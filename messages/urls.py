@@ -9,6 +9,6 @@ urlpatterns = [
     re_path(
         r"^webhooks/(?P<slug>[-\w]+)/(?P<pattern>sync|async)/?$", views.WebhookView.as_view(), name="webhook-pattern"
     ),
-    re_path(r"^openapi\.json$", views.OpenApiView.as_view(), name="openapi"),
+    re_path(r"^openapi\.json/?$", views.OpenApiView.as_view(), name="openapi"),
     re_path(r"^results/(?P<correlation_id>[^/]+)/?$", views.ResultView.as_view(), name="result"),
 ]

@@ -1,6 +1,8 @@
 """The HTTP edge for source applications: read, ask the modules that know, answer."""
 
+import re
 import time
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -30,13 +32,22 @@ from messages.serializers import accepted_document, etag, result_document
 KEPT_HEADERS = ("User-Agent", "X-Request-Id")
 RETRY_AFTER_OPEN = "1"
 MAX_WAIT_SECONDS = 30.0
+ORIGIN = re.compile(r"[A-Za-z0-9.:/_-]{1,253}\Z")
 
 
 class PlatformView(APIView):
     """What all addresses share: problem documents, and 503 instead of 500 while the database is away."""
 
+    default_response_headers: dict[str, str] = {}  # Allow is for OPTIONS and 405
+
     def options(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
+
+    def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        headers = {"Allow": ", ".join(self.allowed_methods)}
+        problem = Problem("method-not-allowed", f'Method "{request.method}" not allowed.', headers=headers)
+        reject(request._request, None, problem)
+        raise problem
 
     def handle_exception(self, exc: Exception) -> Any:
         if isinstance(exc, UNREACHABLE):
@@ -45,6 +56,22 @@ class PlatformView(APIView):
 
 
 class WebhookView(PlatformView):
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Besides the methods the handshake of CloudEvents' webhooks: whether a sender may begin, and how fast.
+
+        Everybody may: what proves a sender is its credential. How fast is told to those who have one, and nobody
+        learns which routes there are.
+        """
+        response = super().options(request, *args, **kwargs)
+        origin = request.headers.get("WebHook-Request-Origin", "")
+        if ORIGIN.match(origin):
+            plan = catalogue.remembered().by_slug.get(kwargs["slug"])
+            limit = plan.requests_per_minute if plan and is_authentic(request._request, plan.credentials) else None
+            response["WebHook-Allowed-Origin"] = origin
+            response["WebHook-Allowed-Rate"] = str(limit or "*")
+            response.status_code = 200  # some senders take no other answer for an agreement
+        return response
+
     def post(self, request: Request, slug: str, pattern: str | None = None) -> HttpResponse:
         """By the configuration that this process remembers: a message is committed only while that holds, and whoever
         is refused is refused by the newest one. So nobody has to ask for the revision first."""
@@ -59,7 +86,7 @@ class WebhookView(PlatformView):
             except (Problem, ConfigurationChanged) as refusal:
                 if catalogue.moved_since(known):
                     continue
-                if isinstance(refusal, Problem) and plan is not None and plan.enabled:
+                if isinstance(refusal, Problem):
                     reject(http, plan, refusal)
                 raise
 
@@ -67,7 +94,11 @@ class WebhookView(PlatformView):
         caller = authenticate(http, plan.credentials, read=lambda: read_body(http, limit=plan.max_body_bytes))
         http.caller_is_known = True  # type: ignore[attr-defined]
         left = rates.spend(plan.source_id, plan.requests_per_minute)
-        response = self._push(http, plan, pattern, caller, revision)
+        try:
+            response = self._push(http, plan, pattern, caller, revision)
+        except Problem as refusal:
+            refusal.headers = {**left, **refusal.headers}
+            raise
         for name, value in left.items():
             response[name] = value
         return response
@@ -76,7 +107,8 @@ class WebhookView(PlatformView):
         self, http: HttpRequest, plan: RoutePlan, pattern: str | None, caller: Caller, revision: int
     ) -> HttpResponse:
         wishes = preferences(http)
-        pattern = _pattern(plan, pattern, wishes)
+        waits_first = _waits_first(plan, pattern, wishes)
+        pattern = Pattern.SYNC if waits_first else _pattern(plan, pattern, wishes)
         key = idempotency_key(http) or caller.own_id()
         body = read_body(http, limit=plan.max_body_bytes) if caller.body is None else caller.body
         http.refused_body = body  # type: ignore[attr-defined] # evidence, should it be refused
@@ -84,27 +116,41 @@ class WebhookView(PlatformView):
             return HttpResponse(formats.dump({"challenge": challenge}), content_type=formats.JSON)
         incoming = Incoming(pattern, body, http.headers.get("Content-Type", ""), _kept_headers(http), key)
         try:
-            if pattern == Pattern.SYNC:
-                return _synchronous(http, plan, incoming, wishes, revision)
-            return _asynchronous(http, intake.accept(plan, incoming, revision=revision), plan)
+            if waits_first:
+                response = _synchronous_at_first(http, plan, incoming, wishes, revision)
+            elif pattern == Pattern.SYNC:
+                response = _synchronous(http, plan, incoming, wishes, revision)
+            else:
+                response = _asynchronous(http, intake.accept(plan, incoming, revision=revision), plan)
         except Refused as refused:
             raise Problem(refused.slug, refused.detail, refused.extra()) from refused
         except LaneUnavailable as standing:
             raise Problem(
                 standing.slug, standing.detail, headers={"Retry-After": str(standing.retry_after)}
             ) from standing
+        later = response.status_code == 202 and "Location" in response
+        waits = pattern == Pattern.SYNC and response.status_code != 409
+        if applied := wishes.applied(waits=waits, later=later):
+            response["Preference-Applied"] = applied
+        return response
 
 
 class ResultView(PlatformView):
     def get(self, request: Request, correlation_id: str) -> HttpResponse:
         http = request._request
-        authenticate(http, catalogue.all_credentials())
+        try:
+            authenticate(http, catalogue.all_credentials())
+        except Problem as refusal:
+            reject(http, None, refusal)
+            raise
         message = reply.load(_uuid(correlation_id))
         # an unknown id and another application's id are told apart by nobody
         if message is None or not is_authentic(http, catalogue.credentials_of(message.route.source_id)):
             raise _unknown()
         if message.purged_at is not None:
-            raise Problem("gone", "The result is no longer kept.", {"correlation_id": str(message.correlation_id)})
+            known = str(message.correlation_id)
+            detail = "The result is no longer kept."
+            raise Problem("gone", detail, {"correlation_id": known}, {"X-Correlation-ID": known})
         reply.long_poll(message, seconds=wait_seconds(http, maximum=MAX_WAIT_SECONDS))
         return _result(http, reply.load(message.correlation_id) or message)
 
@@ -139,19 +185,39 @@ def _unless_known(http: HttpRequest, document: bytes, headers: dict[str, str]) -
 
 
 def _synchronous(
-    http: HttpRequest, plan: RoutePlan, incoming: Incoming, wishes: Preferences, revision: int
+    http: HttpRequest, plan: RoutePlan, incoming: Incoming, wishes: Preferences, revision: int, *, later: bool = False
 ) -> HttpResponse:
-    """Stores the message, waits for its end in the turn of its lane, and answers with what the destination said."""
+    """Stores the message, waits for its end in the turn of its lane, and answers with what the destination said.
+
+    `later`: the caller takes a 202 as well, for a repeat of what is still being processed.
+    """
     seconds = plan.sync_deadline_seconds if wishes.wait is None else min(wishes.wait, plan.sync_deadline_seconds)
     deadline = time.monotonic() + seconds
     accepted = reply.accept(plan, incoming, revision=revision)
-    if accepted.replayed:
+    if accepted.replayed and later and not accepted.message.is_final:
+        response = _asynchronous(http, accepted, plan)
+    elif accepted.replayed:
         response = _repeated(accepted, plan)
     else:
         final = reply.wait_for(accepted, plan, deadline=deadline)
         response = _late(http, accepted.message, plan) if final is None else reply.answer(final, plan)
     response["X-Correlation-ID"] = str(accepted.message.correlation_id)
     return response
+
+
+def _synchronous_at_first(
+    http: HttpRequest, plan: RoutePlan, incoming: Incoming, wishes: Preferences, revision: int
+) -> HttpResponse:
+    """For callers who wait a while and would then rather have a 202 (RFC 7240, 4.3): it never ends in a 504.
+
+    A lane that stands still keeps nobody waiting: the message queues up in it like an asynchronous one.
+    """
+    try:
+        patient = replace(plan, on_deadline=OnDeadline.ACCEPT)
+        return _synchronous(http, patient, incoming, wishes, revision, later=True)
+    except LaneUnavailable:
+        queued = replace(incoming, pattern=Pattern.ASYNC)
+        return _asynchronous(http, intake.accept(plan, queued, revision=revision), plan)
 
 
 def _repeated(accepted: Accepted, plan: RoutePlan) -> HttpResponse:
@@ -210,6 +276,12 @@ def _pattern(plan: RoutePlan, asked: str | None, wishes: Preferences) -> str:
     if asked not in plan.patterns:
         raise Problem("not-found", "This route does not allow that pattern.")
     return asked
+
+
+def _waits_first(plan: RoutePlan, asked: str | None, wishes: Preferences) -> bool:
+    """Whether `Prefer: respond-async, wait=N` came to a route that is synchronous unless asked, and may be async."""
+    prefers = asked is None and wishes.respond_async and bool(wishes.wait)
+    return prefers and plan.patterns[0] == Pattern.SYNC and Pattern.ASYNC in plan.patterns
 
 
 def _kept_headers(http: HttpRequest) -> dict[str, str]:

@@ -22,7 +22,7 @@ def forgetful_process() -> Iterator[None]:
     breaker.clear()
     rates.clear()
     rejections.refusals.clear()
-    rejections.budget = rejections.Budget(rejections.PER_MINUTE)
+    rejections.budgets = rejections.Budgets()
     yield
     web_pump.close(seconds=10)
     last_uses.clear()

@@ -39,11 +39,14 @@ class Erp(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MAX_BODY))
         try:
-            document = json.loads(body)
-        except ValueError:
+            text = body.decode()
+            document = json.loads(text)
+        except (ValueError, RecursionError):
             return self._answer(400, {"error": "not JSON"})
         with _lock:
-            _arrived.append((self.path, self.headers.get("Idempotency-Key"), body.decode()))
+            _arrived.append((self.path, self.headers.get("Idempotency-Key"), text))
+        if not isinstance(document, dict):
+            return self._answer(422, {"error": "An object is expected."})
         if self.path == "/orders":
             return self._order(document)
         if self.path == "/stock":

@@ -13,12 +13,19 @@ class Rejection(models.Model):
     """The slug of the problem that was answered."""
     status_code = models.PositiveSmallIntegerField()
     detail = models.TextField(blank=True)
+    request_id = models.CharField(max_length=128, blank=True)
+    """What the answer's X-Request-ID said: the caller's own, or one that was made for it."""
+    target = models.CharField(max_length=255, blank=True)
+    """Method and path, as they were asked for."""
+    user_agent = models.CharField(max_length=255, blank=True)
     remote_address = models.GenericIPAddressField(null=True, blank=True)
     content_type = models.CharField(max_length=255, blank=True)
     size = models.BigIntegerField(null=True, blank=True)
     """Bytes of the body as far as they were announced or read."""
     body = models.BinaryField(null=True)
     """The beginning of the body, only of callers who proved who they are."""
+    further = models.PositiveIntegerField(default=0)
+    """How many more of the same route, and proven or not, were refused in that minute and not kept."""
     created_at = models.DateTimeField()
 
     class Meta:
@@ -26,6 +33,10 @@ class Rejection(models.Model):
         indexes = [
             # the rejections page filtered by route, newest first
             models.Index(fields=["route", "-id"], name="rejection_route"),
+            # the search for what a caller quotes
+            models.Index(fields=["request_id"], name="rejection_request_id"),
+            # how many were refused lately, for the metrics
+            models.Index(fields=["created_at"], name="rejection_created_at"),
         ]
 
     def __str__(self) -> str:

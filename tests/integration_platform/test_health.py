@@ -93,6 +93,11 @@ def test_empty_token_opens_nothing() -> None:
     assert answer.status_code == 401
 
 
+@pytest.mark.parametrize("path", ["/health/live/", "/health/ready/", "/openapi.json/"])
+def test_slash_at_the_end_is_not_redirected(path: str) -> None:
+    assert Client().head(path).status_code in (200, 503)
+
+
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
 def test_only_safe_methods(path: str) -> None:
     assert Client().post(path).status_code == 405

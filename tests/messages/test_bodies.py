@@ -163,3 +163,18 @@ def test_content_type_that_could_not_be_kept_whole_is_refused() -> None:
 @pytest.mark.parametrize("charset", ["iso-8859-1", "utf-16", "unknown"])
 def test_json_in_another_charset_is_refused(charset: str) -> None:
     assert refusal(request(kind=f"application/json; charset={charset}")) == ("unsupported-media-type", 415)
+
+
+@pytest.mark.parametrize(
+    ("environ", "name", "told"),
+    [
+        ({"HTTP_CONTENT_ENCODING": "gzip"}, "Accept-Encoding", "identity"),
+        ({"CONTENT_TYPE": "image/png"}, "Accept-Post", "text/csv"),
+        ({"CONTENT_TYPE": "application/cloudevents-batch+json"}, "Accept-Post", "application/cloudevents+json"),
+    ],
+)
+def test_a_415_says_what_would_be_taken(environ: dict[str, str], name: str, told: str) -> None:
+    with pytest.raises(Problem) as caught:
+        read_body(request(**environ), limit=1000)
+
+    assert (caught.value.status, told in caught.value.headers[name]) == (415, True)

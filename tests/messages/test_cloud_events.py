@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from connectors.catalogue import catalogue
+from connectors.models import Application
 from messages.models import Message
 from tests.destination import Destination
 from tests.messages.conftest import KEY, configure_route
@@ -138,6 +140,8 @@ def test_binary_event_without_what_every_event_has_is_a_400(name: str, value: st
         ([EVENT], 400),
         ({**EVENT, "specversion": "0.3"}, 400),
         ({**EVENT, "data_base64": "AA=="}, 400),
+        ({**EVENT, "source": "a b"}, 400),  # source "a b" with id "c" would pass for source "a" with id "b c"
+        ({**EVENT, "source": "a\u2003b"}, 400),
         ({key: EVENT[key] for key in EVENT if key != "data"}, 202),  # an event needs no data
         ({**EVENT, "ownextension": "x"}, 202),
     ],
@@ -163,3 +167,55 @@ def test_batches_and_other_encodings_are_a_415(content_type: str, said: str) -> 
 
     assert (answer.status_code, answer.json()["type"]) == (415, "/problems/unsupported-media-type")
     assert said in answer.json()["detail"]
+
+
+def test_binary_event_needs_no_data_either(destination: Destination) -> None:
+    configure_route(destination.url("/orders"))
+
+    answer = Client().post("/webhooks/orders/sync", b"", "", headers={"X-API-Key": KEY, **HEADERS})
+
+    assert answer.status_code == 200, answer.content
+    (arrived,) = destination.received("/orders")
+    assert (arrived.body, arrived.header("ce-id")) == (b"", "A-1")
+
+
+def test_mapping_sees_null_where_an_event_has_no_data(destination: Destination) -> None:
+    rows = [{"target": "kind", "constant": "paid"}, {"target": "number", "source": "no", "default": 0}]
+    mapping = {"slug": "m", "fields": rows}
+    configure_route(destination.url("/orders"), mapping_definition=mapping, mapping="m")
+
+    Client().post("/webhooks/orders/sync", b"", "", headers={"X-API-Key": KEY, **HEADERS})
+
+    assert destination.received("/orders")[0].json() == {"kind": "paid", "number": 0}
+
+
+def test_empty_body_that_is_no_event_is_still_no_json() -> None:
+    configure_route()
+
+    assert Client().post("/webhooks/orders", b"", "", headers={"X-API-Key": KEY}).status_code == 400
+
+
+@pytest.mark.parametrize(("key", "rate"), [(KEY, "120"), ("wrong", "*"), ("", "*")])
+def test_handshake_agrees_with_any_origin_and_tells_a_sender_its_rate(key: str, rate: str) -> None:
+    configure_route()
+    Application.objects.filter(slug="shop").update(requests_per_minute=120)
+    catalogue.clear()
+    asked = {"WebHook-Request-Origin": "eventemitter.example.com", "WebHook-Request-Rate": "600"}
+
+    answers = [
+        Client().options(path, headers={"X-API-Key": key, **asked}) for path in ("/webhooks/orders", "/webhooks/none")
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [answer["WebHook-Allowed-Origin"] for answer in answers] == ["eventemitter.example.com"] * 2
+    assert [answer["WebHook-Allowed-Rate"] for answer in answers] == [rate, "*"]
+    assert "POST" in answers[0]["Allow"]
+
+
+@pytest.mark.parametrize("origin", ["", "a b", "<script>", "x" * 300])
+def test_strange_origin_gets_no_agreement(origin: str) -> None:
+    configure_route()
+
+    answer = Client().options("/webhooks/orders", headers={"WebHook-Request-Origin": origin})
+
+    assert (answer.status_code, "WebHook-Allowed-Origin" in answer) == (204, False)

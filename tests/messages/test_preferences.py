@@ -46,6 +46,23 @@ def test_preferences(prefer: str, expected: Preferences) -> None:
     assert preferences(request(Prefer=prefer)) == expected
 
 
+@pytest.mark.parametrize(
+    ("wishes", "waits", "later", "applied"),
+    [
+        (Preferences(), True, True, ""),
+        (Preferences(respond_async=True), False, True, "respond-async"),
+        (Preferences(respond_async=True), True, False, ""),
+        (Preferences(wait=2.5), True, False, "wait=2.5"),
+        (Preferences(wait=10), True, False, "wait=10"),
+        (Preferences(wait=999_999_999), True, False, "wait=999999999"),
+        (Preferences(wait=2), False, False, ""),
+        (Preferences(respond_async=True, wait=2), True, True, "respond-async, wait=2"),
+    ],
+)
+def test_what_was_honoured_is_told(wishes: Preferences, waits: bool, later: bool, applied: str) -> None:
+    assert wishes.applied(waits=waits, later=later) == applied
+
+
 @pytest.mark.parametrize("part", ['"', '\\"', 'a="', "a=,", 'a="\\', "a ;"], ids=repr)
 def test_no_preference_is_read_slowly(part: str) -> None:
     http = request(Prefer=part * (1024 * 1024 // len(part)))
@@ -63,8 +80,11 @@ def test_no_preference_is_read_slowly(part: str) -> None:
         ('"k-1"', "k-1"),  # quoted, as a structured field
         (' "k 1" ', "k 1"),
         (r'"a\"b\\c"', r'a"b\c'),
-        ('"', '"'),  # one quote is a key like any other
+        ("urn:order/4711?x=1", "urn:order/4711?x=1"),
+        ("order 4711", "order 4711"),
+        ('"a, b;c"', "a, b;c"),  # within quotes they separate nothing
         ("x" * 255, "x" * 255),
+        (f'"{"x" * 255}"', "x" * 255),
     ],
 )
 def test_idempotency_key(header: str, key: str) -> None:
@@ -75,7 +95,16 @@ def test_request_without_the_header_has_no_key() -> None:
     assert idempotency_key(request()) is None
 
 
-@pytest.mark.parametrize("header", ["", "  ", '""', "x" * 256, "a\tb", "a\x00b", "a\x7fb"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("", "  ", '""', "x" * 256, f'"{"x" * 256}"', "a\tb", "a\x00b", "a\x7fb"),
+        *("schlüssel", '"schlüssel"', "\u0663"),  # servers do not agree on letters beyond ASCII
+        *('"a", "b"', '"a","a"', "a, b", "a,b"),  # a list, as two lines are
+        *('"a1";x=1', "a1;x=1", "a1; x"),  # parameters
+        *('"', '"a', 'a"', 'a"b', '"a"b"', '"a\\"', r'"a\b"'),
+    ],
+)
 def test_unusable_idempotency_key_is_refused(header: str) -> None:
     with pytest.raises(Problem) as caught:
         idempotency_key(request(Idempotency_Key=header))

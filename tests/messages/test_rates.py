@@ -50,11 +50,22 @@ def test_what_is_left_is_told_and_then_refused() -> None:
         '"requests";r=2', '"requests";r=1', '"requests";r=0', '"requests";r=0', '"requests";r=0',
     ]  # fmt: skip
     assert {answer["RateLimit-Policy"] for answer in answers} == {'"requests";q=3;w=60'}
+    next_one = [int(answer["RateLimit"].partition(";t=")[2]) for answer in answers[2:]]
+    assert all(1 <= seconds <= 20 for seconds in next_one)  # where nothing is left: until there is one, not all
     refused = answers[-1]
     assert refused["Content-Type"] == "application/problem+json"
     assert refused.json()["type"] == "/problems/rate-limited"
     assert 1 <= int(refused["Retry-After"]) <= 20
     assert Message.objects.count() == 3
+
+
+def test_whoever_is_refused_for_something_else_is_told_what_is_left() -> None:
+    limit_to(3)
+
+    answer = Client().post("/webhooks/orders", "{", "application/json", headers={"X-API-Key": KEY})
+
+    assert (answer.status_code, answer["RateLimit"].partition(";t=")[0]) == (400, '"requests";r=2')
+    assert answer["RateLimit-Policy"] == '"requests";q=3;w=60'
 
 
 def test_allowance_comes_back_one_by_one() -> None:

@@ -756,7 +756,7 @@ def test_replies_of_any_kind_are_shown(
 
 def test_flood_of_refused_requests_keeps_few_rejections(monkeypatch: pytest.MonkeyPatch) -> None:
     configure_route()
-    monkeypatch.setattr("messages.rejections.budget._per_minute", 5)
+    monkeypatch.setattr("messages.rejections.STRANGERS_PER_MINUTE", 5)
 
     for _ in range(20):
         post(X_API_Key="wrong")
