@@ -6,39 +6,53 @@ from typing import Any
 from django.db.models import Prefetch
 
 from connectors import formats
-from connectors.choices import OnDeadline, Pattern, Reply, Scheme
+from connectors.choices import OnDeadline, Ordering, Pattern, Reply, Scheme
+from connectors.examples import NOTHING, example_of
 from connectors.models import Credential, Route
-from messages.choices import PROCESSING, Status
-from messages.problems import CONTENT_TYPE, PROBLEMS, type_of
+from connectors.paths import compile_path
+from messages import cloud_events
+from messages.openapi_components import (
+    API_KEY,
+    BASIC,
+    BEARER,
+    FIXED_PATHS,
+    HEADERS,
+    KEYS,
+    PARAMETERS,
+    RATE_HEADERS,
+    SCHEMAS,
+    Node,
+    headers,
+    problems,
+    ref,
+)
 
-Node = dict[str, Any]
-
-REFUSALS = ("malformed-body", "authentication-failed", "not-found", "body-too-large", "unsupported-media-type")
+REFUSALS = (
+    *("malformed-body", "malformed-header", "malformed-request", "authentication-failed", "not-found"),
+    *("method-not-allowed", "request-timeout", "body-too-large", "unsupported-media-type"),
+    *("invalid-payload", "idempotency-mismatch", "rate-limited", "unavailable"),
+)
 WEBHOOK_PROBLEMS = {
-    Pattern.ASYNC: (*REFUSALS, "invalid-payload", "idempotency-mismatch", "rate-limited", "unavailable"),
+    Pattern.ASYNC: REFUSALS,
     Pattern.SYNC: (
-        *(*REFUSALS, "invalid-payload", "idempotency-mismatch", "mapping-failed", "in-progress", "rate-limited"),
-        *("destination-refused", "destination-failed", "paused", "lane-blocked", "unavailable", "deadline-passed"),
+        *(*REFUSALS, "mapping-failed", "in-progress", "cancelled", "gone", "destination-refused"),
+        *("destination-failed", "paused", "lane-blocked", "circuit-open", "deadline-passed"),
     ),
 }
-RESULT_PROBLEMS = ("malformed-request", "authentication-failed", "not-found", "gone", "unavailable")
-PROBLEM_HEADERS = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After", 503: "Retry-After"}
-
 SIGNATURE_HEADERS = {
-    Scheme.STANDARD_WEBHOOKS: "webhook-signature",
-    Scheme.GITHUB: "X-Hub-Signature-256",
-    Scheme.STRIPE: "Stripe-Signature",
-    Scheme.SHOPIFY: "X-Shopify-Hmac-Sha256",
-    Scheme.SLACK: "X-Slack-Signature",
+    Scheme.STANDARD_WEBHOOKS: ("webhook-signature", "webhook-timestamp", "webhook-id"),
+    Scheme.GITHUB: ("X-Hub-Signature-256",),
+    Scheme.STRIPE: ("Stripe-Signature",),
+    Scheme.SHOPIFY: ("X-Shopify-Hmac-Sha256",),
+    Scheme.SLACK: ("X-Slack-Signature", "X-Slack-Request-Timestamp"),
 }
-BEARER, API_KEY, BASIC = "bearer", "api_key", "basic"
-KEYS: dict[str, Node] = {
-    BEARER: {"type": "http", "scheme": "bearer", "description": "An API key."},
-    API_KEY: {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
-    BASIC: {"type": "http", "scheme": "basic"},
-}
+"""The signature, and what else has to be there to check it."""
+
 NOT_SCHEMAS = frozenset({"const", "enum", "default", "examples", "example"})
 """Keywords of JSON Schema that hold values, in which a "$ref" is a name like any other."""
+
+KEY_VALUE: Node = {"type": ["string", "number", "boolean"], "minLength": 1, "pattern": r"^[^\u0000]+$"}
+"""What an ordering key may be: it has to name the lane."""
 
 
 def document() -> Node:
@@ -47,11 +61,12 @@ def document() -> Node:
     routes = list(
         Route.objects.filter(enabled=True).select_related("source").prefetch_related(credentials).order_by("slug")
     )
-    security = {route.slug: _security(route.source.credentials.all()) for route in routes}
-    schemes = {name: scheme for found in security.values() for name, scheme in found.items()}
+    schemes: dict[str, Node] = {}
     paths: Node = {}
     for route in routes:
-        paths |= _webhooks(route, [{name: []} for name in security[route.slug]])
+        found = _security(route.source.credentials.all())
+        schemes |= {name: scheme for together in found for name, scheme in together.items()}
+        paths |= webhooks(route, [{name: [] for name in together} for together in found])
     return {
         "openapi": "3.1.0",
         "info": {
@@ -63,29 +78,45 @@ def document() -> Node:
         "paths": {**paths, **FIXED_PATHS},
         "components": {
             "schemas": {**SCHEMAS, **{_schema_name(route): _schema(route) for route in routes}},
+            "headers": HEADERS,
+            "parameters": PARAMETERS,
             "securitySchemes": {**KEYS, **schemes},
         },
     }
 
 
-def _security(credentials: Iterable[Credential]) -> dict[str, Node]:
-    """The security schemes that fit, any one of them; without a credential a key is asked for, and none will fit."""
-    found: dict[str, Node] = {}
+def _security(credentials: Iterable[Credential]) -> list[dict[str, Node]]:
+    """The ways to prove who calls, any one of them; each is one header or more. Without a credential a key is asked
+    for, and none will fit."""
+    found: list[dict[str, Node]] = []
     for credential in credentials:
         scheme = Scheme(credential.scheme)
         if scheme == Scheme.API_KEY:
-            found |= {BEARER: KEYS[BEARER], API_KEY: KEYS[API_KEY]}
+            ways = [{BEARER: KEYS[BEARER]}, {API_KEY: KEYS[API_KEY]}]
         elif scheme == Scheme.BASIC:
-            found[BASIC] = KEYS[BASIC]
+            ways = [{BASIC: KEYS[BASIC]}]
         else:
-            header = SIGNATURE_HEADERS.get(scheme) or credential.header or "X-Signature"
-            name = scheme.value if scheme in SIGNATURE_HEADERS else f"{scheme.value}.{header.lower()}"
-            description = f"{scheme.label}: a signature over the raw body."
-            found[name] = {"type": "apiKey", "in": "header", "name": header, "description": description}
-    return found or {API_KEY: KEYS[API_KEY]}
+            ways = [_signed(credential, scheme)]
+        found += [way for way in ways if way not in found]
+    return found or [{API_KEY: KEYS[API_KEY]}]
 
 
-def _webhooks(route: Route, security: list[Node]) -> Node:
+def _signed(credential: Credential, scheme: Scheme) -> dict[str, Node]:
+    own = filter(None, (credential.header or "X-Signature", credential.timestamp_header))
+    names = SIGNATURE_HEADERS.get(scheme) or tuple(own)
+    described = f"{scheme.label}: a signature over the raw body.", f"{scheme.label}: goes with the signature."
+    return {
+        scheme.value if place == 0 and scheme in SIGNATURE_HEADERS else f"{scheme.value}.{name.lower()}": {
+            "type": "apiKey",
+            "in": "header",
+            "name": name,
+            "description": described[place > 0],
+        }
+        for place, name in enumerate(names)
+    }
+
+
+def webhooks(route: Route, security: list[Node]) -> Node:
     """The address of the default pattern, and one for each pattern that the route allows."""
     allowed = [Pattern(pattern) for pattern in route.allowed_patterns]
     chosen = allowed if Pattern.ASYNC in allowed else allowed[:1]
@@ -97,47 +128,130 @@ def _webhooks(route: Route, security: list[Node]) -> Node:
 
 
 def _push(route: Route, patterns: list[Pattern], suffix: str, security: list[Node]) -> Node:
-    slugs = [slug for pattern in patterns for slug in WEBHOOK_PROBLEMS[pattern]]
     answers: Node = {}
     if Pattern.SYNC in patterns:
         answers["200"] = _delivered(route)
+    elif any(Scheme.SLACK in name for way in security for name in way):
+        answers["200"] = {
+            "description": "Slack's challenge, given back.",
+            "headers": headers(*RATE_HEADERS),
+            "content": {formats.JSON: {"schema": ref("Challenge")}},
+        }
     if Pattern.ASYNC in patterns or route.on_deadline == OnDeadline.ACCEPT:
         answers["202"] = {
             "description": "Committed; the result can be fetched.",
-            "headers": {"Location": TEXT_HEADER, "Retry-After": TEXT_HEADER, "X-Correlation-ID": TEXT_HEADER},
-            "content": {formats.JSON: {"schema": _ref("Accepted")}},
+            "headers": headers("Location", "Retry-After", *ANSWERED),
+            "content": {formats.JSON: {"schema": ref("Accepted")}},
         }
     if route.reply == Reply.BODY and Pattern.SYNC in patterns:
-        answers["2XX"] = {"description": "The destination's own status and body."}
+        answers["2XX"] = {"description": "The destination's own status and body.", "headers": headers(*ANSWERED)}
+    slugs = [slug for pattern in patterns for slug in WEBHOOK_PROBLEMS[pattern]]
     return {
         "operationId": f"push_{route.slug}{suffix}",
         "summary": str(route),
         "tags": ["webhooks"],
-        "parameters": [IDEMPOTENCY_KEY, PREFER],
-        "requestBody": {"required": True, "content": _bodies(route)},
-        "responses": {**answers, **_problems(slugs)},
+        "parameters": [ref(name, "parameters") for name in PARAMETERS],
+        "requestBody": {"required": True, "description": _told_of_bodies(route), "content": bodies(route)},
+        "responses": {**answers, **problems(slugs, "Preference-Applied", "Idempotency-Replayed", *RATE_HEADERS)},
         "security": security,
     }
 
 
+ANSWERED = ("X-Correlation-ID", "Preference-Applied", "Idempotency-Replayed", *RATE_HEADERS)
+
+
 def _delivered(route: Route) -> Node:
     if route.reply == Reply.BODY:
-        return {"description": "The destination's reply, after the reply mapping.", "content": {"*/*": {}}}
+        described = "The destination's reply, after the reply mapping."
+        return {"description": described, "headers": headers(*ANSWERED), "content": {"*/*": {}}}
     return {
         "description": "The destination has confirmed.",
-        "headers": {"X-Correlation-ID": TEXT_HEADER},
-        "content": {formats.JSON: {"schema": _ref("Result")}},
+        "headers": headers(*ANSWERED),
+        "content": {formats.JSON: {"schema": ref("Result")}},
     }
 
 
-def _bodies(route: Route) -> Node:
-    """The schema is that of the value; only JSON is written as its schema reads."""
+def _told_of_bodies(route: Route) -> str:
+    told = (
+        f"At most {route.max_body_bytes:,} bytes. Any media type that ends with +json is read as JSON. A CloudEvent in "
+        "binary mode has its attributes in ce-* headers, and its data as the body."
+    )
+    for name, key in (("lane", route.ordering_key if route.ordering == Ordering.KEY else ""),
+                      ("idempotency key", route.idempotency_key)):  # fmt: skip
+        if key:
+            told += f" The {name} is read from the payload: {key}."
+    return told
+
+
+def bodies(route: Route) -> Node:
+    """The media types whose values can fit the route: XML and forms are objects, CSV is a list of rows."""
+    schema = body_schema(route)
+    event = {"allOf": [ref("CloudEvent"), schema]}
+    found: Node = {formats.JSON: {"schema": schema}}
+    if (example := example_for(route)) is not NOTHING:
+        found[formats.JSON]["example"] = example
+    if _may_be(route, "object"):
+        if _may_be_event(route):
+            found[cloud_events.STRUCTURED] = {"schema": event}
+        found[formats.XML] = {"schema": _text("An XML document", formats.XML)}
+        found[formats.FORM] = {"schema": {"type": "object", "description": VALUE_FITS.format("Fields")}}
+    if _may_be(route, "array") and not _key_names(route):
+        found[formats.CSV] = {"schema": _text("Rows behind a line of names", formats.CSV)}
+    return found
+
+
+VALUE_FITS = "{}; the value that it makes has to fit the schema of application/json."
+
+
+def _text(what: str, media_type: str) -> Node:
     return {
-        formats.JSON: {"schema": _ref(_schema_name(route))},
-        formats.XML: {"schema": {"type": "string"}},
-        formats.FORM: {"schema": {"type": "object"}},
-        formats.CSV: {"schema": {"type": "string"}},
+        "type": "string",
+        "minLength": 1,
+        "contentMediaType": media_type,
+        "description": VALUE_FITS.format(what),
     }
+
+
+def _may_be(route: Route, kind: str) -> bool:
+    """As far as the schema's own `type` says."""
+    kinds = route.schema.get("type", kind) if isinstance(route.schema, dict) else kind
+    return kind in (kinds if isinstance(kinds, list) else [kinds])
+
+
+def _may_be_event(route: Route) -> bool:
+    """Whether what every event has may stand in the payload as the texts that they are."""
+    properties = route.schema.get("properties", {}) if isinstance(route.schema, dict) else {}
+    kinds = [properties.get(name) for name in cloud_events.REQUIRED]
+    return all("string" in kind.get("type", "string") for kind in kinds if isinstance(kind, dict))
+
+
+def body_schema(route: Route) -> Node:
+    """The route's schema, and that the ordering key is there, where it is a path of names."""
+    key = _key_schema(route)
+    return ref(_schema_name(route)) if key is None else {"allOf": [ref(_schema_name(route)), key]}
+
+
+def _key_schema(route: Route) -> Node | None:
+    names = _key_names(route)
+    key: Node = KEY_VALUE
+    for name in reversed(names):
+        key = {"type": "object", "required": [name], "properties": {name: key}}
+    return key if names else None
+
+
+def _key_names(route: Route) -> list[str]:
+    if route.ordering != Ordering.KEY or route.ordering_key.startswith("="):
+        return []
+    steps = compile_path(route.ordering_key).steps
+    return [step for step in steps if isinstance(step, str)] if all(isinstance(step, str) for step in steps) else []
+
+
+def example_for(route: Route) -> Any:
+    """A payload of this route, made from its schema and what orders its messages; NOTHING where none was found."""
+    if (key := _key_schema(route)) is None:
+        return {"id": "4711"} if route.schema is None else example_of(route.schema)
+    schema = route.schema if isinstance(route.schema, dict) else {}
+    return example_of({**schema, "allOf": [*schema.get("allOf", []), key]})
 
 
 def _schema_name(route: Route) -> str:
@@ -146,7 +260,7 @@ def _schema_name(route: Route) -> str:
 
 def _schema(route: Route) -> Any:
     """The route's schema; its references to itself point to where it stands in this document."""
-    schema = True if route.schema is None else route.schema
+    schema = {} if route.schema is None or route.schema is True else route.schema
     if isinstance(schema, dict) and "$id" in schema:
         return schema
     return _moved(schema, f"#/components/schemas/{_schema_name(route)}")
@@ -162,136 +276,3 @@ def _moved(schema: Any, place: str) -> Any:
     if isinstance(reference, str) and (reference == "#" or reference.startswith("#/")):
         moved["$ref"] = place + reference[1:]
     return moved
-
-
-def _problems(slugs: Iterable[str]) -> Node:
-    """One answer a status; it lists the types that it may have."""
-    by_status: dict[int, list[str]] = {}
-    for slug in dict.fromkeys(slugs):
-        by_status.setdefault(PROBLEMS[slug][0], []).append(slug)
-    answers: Node = {}
-    for status, found in sorted(by_status.items()):
-        told = ", ".join(f"{PROBLEMS[slug][1]} ({type_of(slug)})" for slug in found)
-        answer: Node = {"description": f"{told}.", "content": {CONTENT_TYPE: {"schema": _ref("Problem")}}}
-        if header := PROBLEM_HEADERS.get(status):
-            answer["headers"] = {header: TEXT_HEADER}
-        answers[str(status)] = answer
-    return answers
-
-
-def _ref(name: str) -> Node:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-TEXT_HEADER: Node = {"schema": {"type": "string"}}
-IDEMPOTENCY_KEY: Node = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "The sender's own name for the message; makes a repeat harmless.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-}
-PREFER: Node = {
-    "name": "Prefer",
-    "in": "header",
-    "description": "RFC 7240: respond-async, wait=SECONDS.",
-    "schema": {"type": "string"},
-}
-CORRELATION_ID: Node = {"type": "string", "format": "uuid"}
-MOMENT: Node = {"type": "string", "format": "date-time"}
-SCHEMAS: Node = {
-    "Accepted": {
-        "type": "object",
-        "required": ["correlation_id", "route", "status", "result_url"],
-        "properties": {
-            "correlation_id": CORRELATION_ID,
-            "route": {"type": "string"},
-            "status": {"enum": [*Status.values, PROCESSING]},
-            "result_url": {"type": "string", "format": "uri"},
-        },
-    },
-    "Result": {
-        "type": "object",
-        "required": ["correlation_id", "route", "pattern", "status", "received_at", "attempts", "response", "error"],
-        "properties": {
-            "correlation_id": CORRELATION_ID,
-            "route": {"type": "string"},
-            "pattern": {"enum": Pattern.values},
-            "status": {"enum": [*Status.values, PROCESSING]},
-            "received_at": MOMENT,
-            "completed_at": {"oneOf": [MOMENT, {"type": "null"}]},
-            "attempts": {"type": "integer", "minimum": 0},
-            "response": {
-                "type": ["object", "null"],
-                "properties": {
-                    "status_code": {"type": "integer"},
-                    "content_type": {"type": ["string", "null"]},
-                    "body": {},
-                    "body_encoding": {"const": "base64"},
-                },
-            },
-            "error": {"type": ["object", "null"]},
-        },
-    },
-    "Problem": {
-        "type": "object",
-        "description": "RFC 9457.",
-        "required": ["type", "title", "status", "detail"],
-        "properties": {
-            "type": {"type": "string", "format": "uri-reference"},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "detail": {"type": "string"},
-            "correlation_id": CORRELATION_ID,
-            "errors": {"type": "array", "items": {"type": "object"}},
-        },
-    },
-    "Health": {"type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}}},
-}
-_HEALTHY: Node = {"description": "It does.", "content": {formats.JSON: {"schema": _ref("Health")}}}
-FIXED_PATHS: Node = {
-    "/results/{correlation_id}": {
-        "get": {
-            "operationId": "result",
-            "summary": "What became of a message",
-            "tags": ["results"],
-            "parameters": [
-                {"name": "correlation_id", "in": "path", "required": True, "schema": CORRELATION_ID},
-                {
-                    "name": "wait",
-                    "in": "query",
-                    "description": "Seconds to hold the answer until the message is final; 30 at most.",
-                    "schema": {"type": "number", "minimum": 0, "maximum": 30, "multipleOf": 0.001},
-                },
-                {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}},
-            ],
-            "responses": {
-                "200": {
-                    "description": "The result; Retry-After while the message is open.",
-                    "headers": {"ETag": TEXT_HEADER, "Retry-After": TEXT_HEADER, "X-Correlation-ID": TEXT_HEADER},
-                    "content": {formats.JSON: {"schema": _ref("Result")}},
-                },
-                "304": {"description": "It is what the caller knows."},
-                **_problems(RESULT_PROBLEMS),
-            },
-            "security": [{BEARER: []}, {API_KEY: []}, {BASIC: []}],
-        }
-    },
-    "/health/live": {
-        "get": {
-            "operationId": "live",
-            "summary": "Whether the process answers",
-            "tags": ["health"],
-            "responses": {"200": _HEALTHY},
-            "security": [],
-        }
-    },
-    "/health/ready": {
-        "get": {
-            "operationId": "ready",
-            "summary": "Whether messages are accepted and will be worked",
-            "tags": ["health"],
-            "responses": {"200": _HEALTHY, **_problems(("unavailable",))},
-            "security": [],
-        }
-    },
-}

@@ -10,5 +10,6 @@ urlpatterns = [
         r"^webhooks/(?P<slug>[-\w]+)/(?P<pattern>sync|async)/?$", views.WebhookView.as_view(), name="webhook-pattern"
     ),
     re_path(r"^openapi\.json/?$", views.OpenApiView.as_view(), name="openapi"),
+    re_path(r"^problems/(?P<slug>[-\w]+)/?$", views.ProblemTypeView.as_view(), name="problem-type"),
     re_path(r"^results/(?P<correlation_id>[^/]+)/?$", views.ResultView.as_view(), name="result"),
 ]

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.urls import get_script_prefix, reverse
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -25,6 +26,7 @@ from messages.exceptions import ConfigurationChanged, LaneUnavailable, Refused
 from messages.intake import Accepted, Incoming
 from messages.models import Message
 from messages.preferences import Preferences, idempotency_key, preferences, wait_seconds
+from messages.problem_types import TYPES
 from messages.problems import Problem, unreachable
 from messages.rejections import reject
 from messages.serializers import accepted_document, etag, result_document
@@ -161,6 +163,28 @@ class OpenApiView(PlatformView):
     def get(self, request: Request) -> HttpResponse:
         document = formats.dump(openapi.document())
         return _unless_known(request._request, document, {"ETag": etag(document), "Cache-Control": "no-cache"})
+
+
+class ProblemTypeView(PlatformView):
+    """Where the `type` of a problem document leads: JSON, or a page for browsers. Open to everybody."""
+
+    def get(self, request: Request, slug: str) -> HttpResponse:
+        kind = TYPES.get(slug)
+        if kind is None:
+            raise Problem("not-found", "There is no such type of problem.")
+        http = request._request
+        if _prefers_html(http):
+            page = render_to_string("problem_type.html", {"kind": kind})
+            return HttpResponse(page, headers={"Vary": "Accept", "ETag": etag(page.encode())})
+        document = formats.dump(kind.document())
+        return _unless_known(http, document, {"ETag": etag(document), "Vary": "Accept"})
+
+
+def _prefers_html(http: HttpRequest) -> bool:
+    """Browsers name it; programs that take anything (`*/*`) get the document."""
+    return http.get_preferred_type(["text/html", formats.JSON]) == "text/html" and "text/html" in http.headers.get(
+        "Accept", ""
+    )
 
 
 def _result(http: HttpRequest, message: Message) -> HttpResponse:

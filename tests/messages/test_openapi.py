@@ -9,7 +9,8 @@ from django.test import Client
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from connectors.models import Application, Credential
-from tests.messages.conftest import KEY, configure_route
+from tests.factories import CredentialFactory
+from tests.messages.conftest import KEY, configure_route, push
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TREE = {
@@ -29,7 +30,12 @@ def described() -> dict[str, Any]:
 
 
 def test_nothing_configured_is_a_valid_document() -> None:
-    assert set(described()["paths"]) == {"/results/{correlation_id}", "/health/live", "/health/ready"}
+    assert set(described()["paths"]) == {
+        "/results/{correlation_id}",
+        "/problems/{slug}",
+        "/health/live",
+        "/health/ready",
+    }
 
 
 @pytest.mark.parametrize(
@@ -91,8 +97,8 @@ def test_security_is_that_of_the_applications_credentials() -> None:
     document = described()
 
     schemes = document["components"]["securitySchemes"]
-    asked = [name for one in document["paths"]["/webhooks/orders"]["post"]["security"] for name in one]
-    assert set(asked) == {"bearer", "api_key", "basic", "github", "hmac.x-own"}
+    asked = document["paths"]["/webhooks/orders"]["post"]["security"]
+    assert asked == [{"basic": []}, {"github": []}, {"hmac.x-own": []}, {"bearer": []}, {"api_key": []}]
     assert schemes["github"]["name"] == "X-Hub-Signature-256"
     assert schemes["hmac.x-own"]["name"] == "X-Own"
     assert not any(secret in json.dumps(document) for secret in (KEY, "nobody-is-told", "pass:word"))
@@ -107,3 +113,85 @@ def test_unchanged_document_is_a_304() -> None:
     changed = Client().get("/openapi.json", headers={"If-None-Match": first["ETag"]})
 
     assert (again.status_code, again.content, changed.status_code) == (304, b"", 200)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options", "headers"),
+    [
+        ("standard_webhooks", {}, ["webhook-signature", "webhook-timestamp", "webhook-id"]),
+        ("slack", {}, ["X-Slack-Signature", "X-Slack-Request-Timestamp"]),
+        ("hmac", {"timestamp_header": "X-Time"}, ["X-Signature", "X-Time"]),
+        ("stripe", {}, ["Stripe-Signature"]),
+    ],
+)
+def test_signature_is_described_with_all_that_it_needs(scheme: str, options: Any, headers: list[str]) -> None:
+    configure_route()
+    shop = Application.objects.get(slug="shop")
+    shop.credentials.all().delete()
+    CredentialFactory(application=shop, scheme=scheme, secret="the-secret", secret_hash="", **options)
+
+    document = described()
+
+    (together,) = document["paths"]["/webhooks/orders"]["post"]["security"]
+    assert [document["components"]["securitySchemes"][name]["name"] for name in together] == headers
+
+
+def body_of(document: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = document["paths"]["/webhooks/orders"]["post"]["requestBody"]["content"]
+    return content
+
+
+def test_key_that_orders_messages_is_required() -> None:
+    configure_route(ordering_key="customer.id", schema={"type": "object", "properties": {"customer": {}}})
+
+    document = described()
+
+    schema = body_of(document)["application/json"]["schema"]
+    validator = jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]})
+    assert validator.is_valid({"customer": {"id": 7}})
+    assert [validator.is_valid(value) for value in ({}, {"customer": {}}, {"customer": {"id": ""}}, [])] == [False] * 4
+    assert body_of(document)["application/json"]["example"] == {"customer": {"id": "text"}}
+
+
+OBJECTS = ["application/cloudevents+json", "application/json", "application/x-www-form-urlencoded", "application/xml"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "media_types"),
+    [
+        ({}, [*OBJECTS, "text/csv"]),
+        ({"schema": {"type": "object"}}, OBJECTS),
+        ({"schema": {"type": "array"}}, ["application/json", "text/csv"]),
+        ({"schema": {"type": ["array", "object"]}}, [*OBJECTS, "text/csv"]),
+        ({"ordering_key": "customer.id"}, OBJECTS),  # rows have no such name
+        ({"ordering_key": "[0].id"}, [*OBJECTS, "text/csv"]),
+        ({"schema": {"properties": {"id": {"type": "integer"}}}}, [*OBJECTS[1:], "text/csv"]),  # an event's is a text
+    ],
+)
+def test_media_types_are_those_whose_values_can_fit(settings: Any, media_types: list[str]) -> None:
+    configure_route(**settings)
+
+    assert sorted(body_of(described())) == media_types
+
+
+def test_example_is_made_from_the_schema_alone() -> None:
+    plan = configure_route(schema={"type": "object", "properties": {"number": {"type": "integer"}}})
+    push(plan, lane="canary")
+
+    assert "canary" not in json.dumps(described())
+    assert body_of(described())["application/json"]["example"] == {"number": 1}
+
+
+def test_each_answer_names_its_headers_and_problems() -> None:
+    configure_route(patterns=["sync"])
+
+    answers = described()["paths"]["/webhooks/orders/sync"]["post"]["responses"]
+
+    assert all("X-Request-ID" in answer["headers"] for answer in answers.values())
+    assert {"X-Correlation-ID", "Preference-Applied", "RateLimit"} <= set(answers["200"]["headers"])
+    assert {"400", "401", "404", "405", "408", "409", "410", "413", "415", "422", "429", "502", "503", "504"} <= set(
+        answers
+    )
+    assert set(answers["503"]["content"]["application/problem+json"]["examples"]) == {
+        *("unavailable", "paused", "lane-blocked", "circuit-open"),
+    }

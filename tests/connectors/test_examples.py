@@ -1,0 +1,62 @@
+from typing import Any
+
+import pytest
+
+from connectors.examples import NOTHING, example_of
+from connectors.schemas import compile_schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "example"),
+    [
+        (True, "text"),
+        ({"type": "integer"}, 1),
+        ({"type": "integer", "minimum": 10}, 10),
+        ({"type": "integer", "exclusiveMinimum": 10}, 11),
+        ({"type": "integer", "maximum": -5}, -5),
+        ({"type": "number", "multipleOf": 0.5}, 0.5),
+        ({"type": "boolean"}, True),
+        ({"type": "null"}, None),
+        ({"type": ["string", "null"]}, "text"),
+        ({"type": "string", "minLength": 6}, "textxx"),
+        ({"type": "string", "maxLength": 2}, "te"),
+        ({"type": "string", "format": "email"}, "ada@example.com"),
+        ({"enum": ["paid", "open"]}, "paid"),
+        ({"const": 7}, 7),
+        ({"type": "string", "default": "DE"}, "DE"),
+        ({"type": "string", "examples": ["4711", "4712"]}, "4711"),
+        ({"type": "array", "items": {"type": "integer"}}, [1]),
+        ({"type": "array", "minItems": 2, "items": {"type": "integer"}}, [1, 1]),
+        ({"type": "array", "maxItems": 0}, []),
+        ({"properties": {"id": {"type": "integer"}, "note": {}}}, {"id": 1, "note": "text"}),
+        ({"required": ["id"]}, {"id": "text"}),
+        (
+            {"type": "object", "properties": {"price": {"$ref": "#/$defs/money"}}, "$defs": {"money": {"minimum": 0}}},
+            {"price": 0},
+        ),
+        ({"properties": {"children": {"type": "array", "items": {"$ref": "#"}}, "id": {"type": "integer"}}}, None),
+        ({"allOf": [{"required": ["a"]}, {"properties": {"a": {"type": "integer"}}}]}, {"a": 1}),
+        (
+            {
+                "properties": {"customer": {"required": ["name"], "properties": {"id": {"type": "integer"}}}},
+                "allOf": [
+                    {
+                        "required": ["customer"],
+                        "properties": {"customer": {"properties": {"id": {"type": ["string", "number"]}}}},
+                    }
+                ],
+            },
+            {"customer": {"id": 1, "name": "text"}},
+        ),
+        ({"oneOf": [{"type": "integer"}, {"type": "string"}]}, 1),
+        # what cannot be made is not told wrong
+        ({"type": "string", "pattern": "^[0-9]{5}$"}, NOTHING),
+        (False, NOTHING),
+        ({"not": {}}, NOTHING),
+        ({"$ref": "#/$defs/away"}, NOTHING),
+    ],
+)
+def test_example_fits_its_schema(schema: Any, example: Any) -> None:
+    made = example_of(schema)
+
+    assert made == example or (example is None and not compile_schema(schema).errors(made))
