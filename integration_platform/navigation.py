@@ -29,6 +29,12 @@ SIDEBAR = {
                 _item("Lanes", "format_list_numbered", "messaging", "lane"),
                 _item("Bulk actions", "library_add_check", "messaging", "bulk"),
                 _item("Rejections", "block", "messaging", "rejection"),
+                {
+                    "title": "API",
+                    "icon": "api",
+                    "link": reverse_lazy("api"),
+                    "permission": _may_view("connectors", "route"),
+                },
                 _item("Circuits", "electrical_services", "messaging", "circuit"),
             ],
         },

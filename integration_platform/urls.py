@@ -4,8 +4,11 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from integration_platform import health
+from messages.admin import interface
 
 urlpatterns = [
+    path("admin/api/", admin.site.admin_view(interface.index), name="api"),
+    path("admin/api/<slug:slug>/", admin.site.admin_view(interface.of_route), name="api-route"),
     path("admin/", admin.site.urls),
     re_path(r"^health/live/?$", health.live),
     re_path(r"^health/ready/?$", health.ready),

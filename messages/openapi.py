@@ -152,12 +152,19 @@ def _push(route: Route, patterns: list[Pattern], suffix: str, security: list[Nod
         "tags": ["webhooks"],
         "parameters": [ref(name, "parameters") for name in PARAMETERS],
         "requestBody": {"required": True, "description": _told_of_bodies(route), "content": bodies(route)},
-        "responses": {**answers, **problems(slugs, "Preference-Applied", "Idempotency-Replayed", *RATE_HEADERS)},
+        "responses": {**answers, **problems(slugs, REFUSED)},
         "security": security,
     }
 
 
 ANSWERED = ("X-Correlation-ID", "Preference-Applied", "Idempotency-Replayed", *RATE_HEADERS)
+REFUSED = {
+    **dict.fromkeys((400, 404, 413, 415, 429, 503), RATE_HEADERS),
+    409: ("Idempotency-Replayed", *RATE_HEADERS),
+    504: ("Preference-Applied", *RATE_HEADERS),
+    **dict.fromkeys((410, 422, 502), ("Preference-Applied", "Idempotency-Replayed", *RATE_HEADERS)),
+}
+"""Headers of refusals behind the check of who calls, and of those that are the answer to a message."""
 
 
 def _delivered(route: Route) -> Node:

@@ -1,6 +1,6 @@
 """What the OpenAPI document says once and refers to: headers, parameters, schemas, problems, fixed addresses."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from connectors import formats
@@ -28,8 +28,8 @@ def headers(*names: str) -> Node:
     return {name: ref(name, "headers") for name in ("X-Request-ID", *names)}
 
 
-def problems(slugs: Iterable[str], *also: str) -> Node:
-    """One answer a status, with the types that it may have; `also`: headers that any of them may carry."""
+def problems(slugs: Iterable[str], also: Mapping[int, tuple[str, ...]] | None = None) -> Node:
+    """One answer a status, with the types that it may have; `also`: further headers by status."""
     by_status: dict[int, list[str]] = {}
     for slug in dict.fromkeys(slugs):
         by_status.setdefault(TYPES[slug].status, []).append(slug)
@@ -39,7 +39,7 @@ def problems(slugs: Iterable[str], *also: str) -> Node:
         examples = {slug: {"summary": TYPES[slug].title, "value": _example_of_problem(slug)} for slug in found}
         answers[str(status)] = {
             "description": f"{told}.",
-            "headers": headers(*PROBLEM_HEADERS.get(status, ()), *also),
+            "headers": headers(*PROBLEM_HEADERS.get(status, ()), *(also or {}).get(status, ())),
             "content": {CONTENT_TYPE: {"schema": _problem_schema(found), "examples": examples}},
         }
     return answers

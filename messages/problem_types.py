@@ -162,4 +162,7 @@ _TEXTS = {
     ),
 }
 
-TYPES = {slug: ProblemType(slug, *PROBLEMS[slug], *_TEXTS[slug]) for slug in PROBLEMS}
+TYPES = {
+    slug: ProblemType(slug, status, title, *_TEXTS[slug][:2], again=_TEXTS[slug][2])
+    for slug, (status, title) in PROBLEMS.items()
+}

@@ -45,7 +45,7 @@ class PlatformView(APIView):
     def options(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
-    def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         headers = {"Allow": ", ".join(self.allowed_methods)}
         problem = Problem("method-not-allowed", f'Method "{request.method}" not allowed.', headers=headers)
         reject(request._request, None, problem)

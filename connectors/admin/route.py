@@ -6,8 +6,9 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 
@@ -135,7 +136,9 @@ class RouteAdmin(Pausable, NamedAdmin):
         """To be given to the source application's developers."""
         base = f"{getattr(route, 'reached_at', '/')}webhooks/{route.slug}"
         urls = [base, *(f"{base}/{pattern}" for pattern in route.allowed_patterns)]
-        return format_html_join("", '<div><code class="platform-code">{}</code></div>', ((url,) for url in urls))
+        listed = format_html_join("", '<div><code class="platform-code">{}</code></div>', ((url,) for url in urls))
+        page = reverse("api-route", args=[route.slug])
+        return format_html('{}<a class="platform-link" href="{}">For the people who call it</a>', listed, page)
 
 
 def setup(route: Route, base: str) -> dict[str, Any]:

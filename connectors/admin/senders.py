@@ -35,9 +35,13 @@ def steps(scheme: str) -> str:
     return STEPS[Scheme(scheme)]
 
 
-def request_in_shell(credential: Credential, url: str) -> str:
-    """Shell commands that send one request as the sender would; $SECRET has to be set."""
-    curl = f"curl {shlex.quote(url)} {JSON}"
+def request_in_shell(credential: Credential, url: str, body: str | None = None) -> str:
+    """Shell commands that send one request as the sender would, with `body`, JSON; $SECRET has to be set."""
+    commands = _commands(credential, f"curl {shlex.quote(url)} {JSON}")
+    return commands if body is None else commands.replace(BODY, f"BODY={shlex.quote(body)}", 1)
+
+
+def _commands(credential: Credential, curl: str) -> str:
     match credential.scheme:
         case Scheme.API_KEY:
             return f'{BODY}\n{curl} -H "X-API-Key: $SECRET" -d "$BODY"'
