@@ -31,7 +31,7 @@ PATTERNS = {
 
 MEDIA_TYPES = {
     formats.JSON: "As the schema reads; so is any media type that ends with +json.",
-    cloud_events.STRUCTURED: "A CloudEvent: attributes and data beside each other. With ce-* headers the body is its data.",
+    cloud_events.STRUCTURED: "A CloudEvent with its data inside. With ce-* headers the body is the data.",
 }
 EVERYWHERE = ("X-Request-ID", *RATE_HEADERS)
 """Headers that are told once, not for each answer."""
