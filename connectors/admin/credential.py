@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
@@ -22,7 +22,8 @@ from unfold.widgets import (
 
 from connectors.admin.base import HiddenFromIndex
 from connectors.admin.pausing import back_to
-from connectors.admin.senders import request_in_shell, steps
+from connectors.admin.senders import SHORTLY, steps
+from connectors.admin.snippets import snippets
 from connectors.choices import Scheme
 from connectors.keys import MAKES_SECRETS, generate_secret
 from connectors.models import Credential
@@ -31,10 +32,7 @@ from connectors.signatures import InvalidCredential, check_secret
 
 KEPT = {0: "ends at once", 3600: "goes on for an hour", 86400: "goes on for a day", 604800: "goes on for a week"}
 STATE_COLOURS = {"open": "success", "disabled": "default", "expired": "danger", "revoked": "danger"}
-HELP = (
-    "API key and HTTP Basic: sent along. GitHub, Stripe, Shopify, Slack, Standard Webhooks: signed as these do. "
-    "Signature (HMAC): signed in a way of one's own."
-)
+HELP = " ".join(f"{scheme.label}: {SHORTLY[scheme]}" for scheme in Scheme)
 
 
 class CredentialForm(forms.ModelForm):
@@ -271,8 +269,12 @@ class CredentialAdmin(HiddenFromIndex, ModelAdmin):
         """For the first route of the application, with the secret left to whoever knows it."""
         route = credential.application.routes.order_by("slug").first()
         address = f"{getattr(credential, 'reached_at', '/')}webhooks/{route.slug if route else 'ROUTE'}"
-        text = f"SECRET='…'\n{request_in_shell(credential, address)}"
-        return format_html('<pre class="platform-json">{}</pre>', text)
+        return format_html_join(
+            "",
+            '<details class="mb-2"{}><summary class="cursor-pointer">{}</summary>'
+            '<pre class="platform-json" tabindex="0">{}</pre></details>',
+            ((" open" * (place == 0), *one) for place, one in enumerate(snippets(credential, address))),
+        )
 
 
 def secret_state(credential: Credential) -> str:

@@ -13,6 +13,18 @@ JSON = "-H 'Content-Type: application/json'"
 BODY = """BODY='{"id": "4711"}'"""
 HEX_OF = "| sed 's/^.* //'"  # some versions of openssl write the name of the digest before it
 
+SHORTLY = {
+    Scheme.API_KEY: "a key sent with each request.",
+    Scheme.BASIC: "user name and password sent with each request.",
+    Scheme.HMAC: "the body is signed, in a header of one's choice; with a timestamp nobody can repeat it later.",
+    Scheme.STANDARD_WEBHOOKS: "webhook-id, webhook-timestamp and webhook-signature, as Svix and many others send them.",
+    Scheme.GITHUB: "X-Hub-Signature-256 over the body.",
+    Scheme.STRIPE: "Stripe-Signature over time and body.",
+    Scheme.SHOPIFY: "X-Shopify-Hmac-Sha256 over the body.",
+    Scheme.SLACK: "X-Slack-Signature over time and body; its challenge is answered.",
+}
+"""What a scheme is, for whoever has to choose one."""
+
 STEPS = {
     Scheme.API_KEY: "Send the key with every request, as X-API-Key or as Authorization: Bearer.",
     Scheme.BASIC: "Send user name and password with every request, in UTF-8.",

@@ -15,7 +15,8 @@ from django.urls import reverse
 from connectors import formats
 from connectors.admin.base import page_of
 from connectors.admin.route import is_open, setup
-from connectors.admin.senders import request_in_shell, steps
+from connectors.admin.senders import steps
+from connectors.admin.snippets import snippets
 from connectors.choices import Ordering, Pattern
 from connectors.examples import NOTHING
 from connectors.models import Route
@@ -109,7 +110,7 @@ def _calls(route: Route, base: str, example: Any) -> list[dict[str, Any]]:
         {
             "credential": credential,
             "steps": steps(credential.scheme),
-            "request": f"SECRET='…'\n{request_in_shell(credential, address, body)}",
+            "snippets": snippets(credential, address, body),
         }
         for credential in route.source.credentials.select_related("application").order_by("name")
         if is_open(credential)
