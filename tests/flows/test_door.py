@@ -41,7 +41,7 @@ routes:
     endpoint: door
     patterns: [async, sync]
     ordering: none
-  - {slug: late, source: shop, endpoint: late, ordering: none}
+  - {slug: late, source: shop, endpoint: late, patterns: [sync, async], ordering: none}
   - {slug: limited, source: limited, endpoint: elsewhere, ordering: none}
 """
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -139,7 +139,7 @@ def test_trace_goes_on(door: Platform, destination: Destination) -> None:
 
 def test_long_poll_ends_with_the_message(door: Platform, destination: Destination) -> None:
     destination.answers("/late", Answer(201, {"invoice": 7}, delay_seconds=1.5))
-    accepted = door.push("/webhooks/late", {"id": 2})
+    accepted = door.push("/webhooks/late/async", {"id": 2})
     url = accepted.json()["result_url"]
     start = time.monotonic()
 
@@ -149,6 +149,36 @@ def test_long_poll_ends_with_the_message(door: Platform, destination: Destinatio
     assert (at_once.json()["status"] in ("queued", "processing"), at_once.headers["Retry-After"]) == (True, "1")
     assert (result.json()["status"], result.json()["response"]["body"]) == ("succeeded", {"invoice": 7})
     assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("path", "prefer", "status", "applied"),
+    [
+        ("/webhooks/late", "respond-async, wait=0.2", 202, "respond-async, wait=0.2"),
+        ("/webhooks/late", "respond-async, wait=6", 200, "wait=6"),
+        ("/webhooks/late/sync", "respond-async, wait=0.2", 504, "wait=0.2"),
+        ("/webhooks/late/sync", "wait=6", 200, "wait=6"),
+        ("/webhooks/late/async", "respond-async", 202, "respond-async"),
+    ],
+)
+def test_wishes_are_honoured_and_told(
+    door: Platform, destination: Destination, path: str, prefer: str, status: int, applied: str
+) -> None:
+    destination.answers("/late", Answer(201, {"invoice": 7}, delay_seconds=1.5))
+
+    answer = door.push(path, {"id": 3}, Prefer=prefer)
+
+    assert (answer.status_code, answer.headers["Preference-Applied"]) == (status, applied)
+    assert answer.headers["X-Correlation-ID"] in answer.text
+    assert answer.headers["X-Request-ID"]
+
+
+def test_answers_of_the_server_itself_have_a_name_too(door: Platform) -> None:
+    twice = {"Content-Type": "application/json", "X-Request-ID": "case-18"}
+
+    live = requests.get(f"{door.base}/health/live", headers=twice, timeout=10)
+
+    assert (live.status_code, live.headers["X-Request-ID"]) == (200, "case-18")
 
 
 def test_limit_of_an_application_holds_over_two_web_processes(door: Platform) -> None:
