@@ -93,10 +93,15 @@ def test_server_does_what_it_says_of_itself(platform: Platform, description: str
     command = [sys.executable, "-m", "schemathesis.cli", "run", description, "--url", platform.base, "--checks", "all"]
     command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--no-color"]
     command += ["--generation-deterministic"]
-    environment = {**platform.environment, "SCHEMATHESIS_HOOKS": "tests.flows.described_hooks", "OWN_KEY": KEY}
+    environment = {
+        **platform.environment,
+        "PYTHONPATH": str(ROOT),
+        "SCHEMATHESIS_HOOKS": "tests.flows.described_hooks",
+        "OWN_KEY": KEY,
+    }
 
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150, check=False
+        command, cwd=platform.folder, env=environment, capture_output=True, text=True, timeout=150, check=False
     )  # fmt: skip
 
     assert done.returncode == 0, done.stdout[-10_000:] + done.stderr
