@@ -35,6 +35,7 @@ routes:
   - slug: described
     source: shop
     endpoint: plain
+    sync_deadline_seconds: 60
     patterns: [sync, async]
     ordering: key
     ordering_key: customer.id
@@ -58,6 +59,7 @@ routes:
   - slug: rows
     source: shop
     endpoint: plain
+    sync_deadline_seconds: 60
     patterns: [sync]
     ordering: none
     reply: body
@@ -92,7 +94,7 @@ def description(platform: Platform, destination: Destination) -> str:
 def test_server_does_what_it_says_of_itself(platform: Platform, description: str) -> None:
     command = [sys.executable, "-m", "schemathesis.cli", "run", description, "--url", platform.base, "--checks", "all"]
     command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--no-color"]
-    command += ["--generation-deterministic"]
+    command += ["--request-timeout", "60", "--generation-deterministic"]  # however busy the machine is
     environment = {
         **platform.environment,
         "PYTHONPATH": str(ROOT),
