@@ -1,6 +1,5 @@
 """The HTTP edge for source applications: read, ask the modules that know, answer."""
 
-import time
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -14,9 +13,9 @@ from connectors import formats
 from connectors.catalogue import RoutePlan, catalogue
 from connectors.choices import OnDeadline, Pattern, Scheme
 from connectors.signatures import challenge_of
-from messages import cloud_events, intake, openapi, rates, reply, steering, tracing
+from messages import cloud_events, intake, openapi, rates, reply, steering, tracing, waiting
 from messages.authentication import Caller, authenticate, is_authentic
-from messages.bodies import read_body
+from messages.bodies import ask_for_body, read_body
 from messages.choices import FINAL_STATUSES
 from messages.database import UNREACHABLE, clock_reading
 from messages.exceptions import ConfigurationChanged, LaneUnavailable, Refused
@@ -26,6 +25,7 @@ from messages.preferences import Preferences, idempotency_key, preferences, wait
 from messages.problems import Problem, unreachable
 from messages.rejections import reject
 from messages.serializers import accepted_document, etag, result_document
+from messages.waiting import Waiting, lookout
 
 KEPT_HEADERS = ("User-Agent", "X-Request-Id")
 RETRY_AFTER_OPEN = "1"
@@ -49,6 +49,8 @@ class WebhookView(PlatformView):
         """By the configuration that this process remembers: a message is committed only while that holds, and whoever
         is refused is refused by the newest one. So nobody has to ask for the revision first."""
         http = request._request
+        if (waited := waiting.waited(http)) is not None:
+            return _ended(http, waited)
         while True:
             known = catalogue.remembered()
             plan = known.by_slug.get(slug)
@@ -66,6 +68,7 @@ class WebhookView(PlatformView):
     def _take(self, http: HttpRequest, plan: RoutePlan, pattern: str | None, revision: int) -> HttpResponse:
         caller = authenticate(http, plan.credentials, read=lambda: read_body(http, limit=plan.max_body_bytes))
         http.caller_is_known = True  # type: ignore[attr-defined]
+        ask_for_body(http, limit=plan.max_body_bytes)
         left = rates.spend(plan.source_id, plan.requests_per_minute)
         response = self._push(http, plan, pattern, caller, revision)
         for name, value in left.items():
@@ -105,7 +108,13 @@ class ResultView(PlatformView):
             raise _unknown()
         if message.purged_at is not None:
             raise Problem("gone", "The result is no longer kept.", {"correlation_id": str(message.correlation_id)})
-        reply.long_poll(message, seconds=wait_seconds(http, maximum=MAX_WAIT_SECONDS))
+        seconds = wait_seconds(http, maximum=MAX_WAIT_SECONDS)
+        if message.is_final or not seconds or waiting.waited(http) is not None:
+            return _result(http, message)
+        if waiting.server_waits(http):
+            waiting.check_room(http)
+            return waiting.later(http, Waiting(lookout.end_of(message.correlation_id), waiting.arrived(http) + seconds))
+        reply.long_poll(message, seconds=seconds)
         return _result(http, reply.load(message.correlation_id) or message)
 
 
@@ -143,14 +152,28 @@ def _synchronous(
 ) -> HttpResponse:
     """Stores the message, waits for its end in the turn of its lane, and answers with what the destination said."""
     seconds = plan.sync_deadline_seconds if wishes.wait is None else min(wishes.wait, plan.sync_deadline_seconds)
-    deadline = time.monotonic() + seconds
+    deadline = waiting.arrived(http) + seconds
+    waiting.check_room(http)
     accepted = reply.accept(plan, incoming, revision=revision)
     if accepted.replayed:
-        response = _repeated(accepted, plan)
-    else:
-        final = reply.wait_for(accepted, plan, deadline=deadline)
-        response = _late(http, accepted.message, plan) if final is None else reply.answer(final, plan)
-    response["X-Correlation-ID"] = str(accepted.message.correlation_id)
+        return _named(_repeated(accepted, plan), accepted.message)
+    if waiting.server_waits(http):
+        return waiting.later(http, Waiting(reply.end_of(accepted, plan), deadline, (accepted.message, plan)))
+    return _told(http, accepted.message, plan, reply.wait_for(accepted, plan, deadline=deadline))
+
+
+def _ended(http: HttpRequest, waited: Waiting) -> HttpResponse:
+    """The second part of `_synchronous`, when the server has waited meanwhile."""
+    message, plan = waited.subject
+    return _told(http, message, plan, reply.load(message.correlation_id) if waited.ended else None)
+
+
+def _told(http: HttpRequest, message: Message, plan: RoutePlan, final: Message | None) -> HttpResponse:
+    return _named(_late(http, message, plan) if final is None else reply.answer(final, plan), message)
+
+
+def _named(response: HttpResponse, message: Message) -> HttpResponse:
+    response["X-Correlation-ID"] = str(message.correlation_id)
     return response
 
 
@@ -180,8 +203,7 @@ def _late(http: HttpRequest, message: Message, plan: RoutePlan) -> HttpResponse:
 
 
 def _asynchronous(http: HttpRequest, accepted: Accepted, plan: RoutePlan) -> HttpResponse:
-    response = _accepted(accepted.message, plan, _result_url(http, accepted.message))
-    response["X-Correlation-ID"] = str(accepted.message.correlation_id)
+    response = _named(_accepted(accepted.message, plan, _result_url(http, accepted.message)), accepted.message)
     if accepted.replayed:
         response["Idempotency-Replayed"] = "true"
     return response

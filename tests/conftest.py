@@ -13,6 +13,7 @@ from messages import rates, rejections
 from messages.breaker import breaker
 from messages.last_use import last_uses
 from messages.pump import web_pump
+from messages.waiting import lookout
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,7 @@ def forgetful_process() -> Iterator[None]:
     rejections.budget = rejections.Budget(rejections.PER_MINUTE)
     yield
     web_pump.close(seconds=10)
+    lookout.close()
     last_uses.clear()
     catalogue.clear()
 

@@ -5,7 +5,7 @@ import pytest
 from django.http import HttpRequest
 from django.test import RequestFactory
 
-from messages.bodies import read_body
+from messages.bodies import UNREAD, WANTED, read_body
 from messages.problems import Problem
 
 
@@ -163,3 +163,18 @@ def test_content_type_that_could_not_be_kept_whole_is_refused() -> None:
 @pytest.mark.parametrize("charset", ["iso-8859-1", "utf-16", "unknown"])
 def test_json_in_another_charset_is_refused(charset: str) -> None:
     assert refusal(request(kind=f"application/json; charset={charset}")) == ("unsupported-media-type", 415)
+
+
+def test_body_that_the_server_left_unread_is_asked_for() -> None:
+    http = request(**{UNREAD: True})
+    http._stream = Untouched()  # type: ignore[attr-defined]
+
+    assert refusal(http) == ("unavailable", 503)
+    assert http.META[WANTED] is True
+
+
+def test_unread_body_that_is_too_large_is_not_asked_for() -> None:
+    http = request(CONTENT_LENGTH="1001", **{UNREAD: True})
+
+    assert refusal(http) == ("body-too-large", 413)
+    assert WANTED not in http.META
