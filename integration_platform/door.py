@@ -38,9 +38,9 @@ ALIVE = b'{"status": "ok"}'
 class Door:
     """An RSGI application around a WSGI one, which runs in `threads` threads and finds each body whole.
 
-    A body that is announced larger than its allowance is not read; of a chunked one, one byte more is. What is refused
-    here, as a problem document: 408 for a body that takes longer than `seconds`, 400 for one that breaks off, 503 where
-    there is no room for it.
+    A body that is announced larger than its allowance is not read; of a chunked one only so much that this is known,
+    and the application is told a length that is larger than any limit. What is refused here, as a problem document: 408 for
+    a body that takes longer than `seconds`, 400 for one that breaks off, 503 where there is no room for it.
     """
 
     def __init__(self, application: Wsgi, *, threads: int, allowing: Allowing, seconds: float) -> None:
@@ -83,7 +83,12 @@ class Door:
             seen: Environ = {}
             if is_chunked and allowed.limit:
                 body = await self._collect(protocol, arrival, None, allowed.limit)
-                seen["CONTENT_LENGTH"] = str(len(body))
+                if len(body) > allowed.limit:  # nobody may take its beginning for the whole, whatever limit he knows
+                    body = b""
+                    environ = {name: value for name, value in environ.items() if name != "platform.chunked"}
+                    seen |= {"CONTENT_LENGTH": str(settings.MAX_BODY_BYTES + 1), UNREAD: True}
+                else:
+                    seen["CONTENT_LENGTH"] = str(len(body))
             elif announced.isdecimal() and 0 < int(announced) <= allowed.limit:
                 body = await self._collect(protocol, arrival, int(announced), allowed.limit)
             elif is_chunked or announced not in ("", "0"):
