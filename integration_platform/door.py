@@ -39,8 +39,8 @@ class Door:
     """An RSGI application around a WSGI one, which runs in `threads` threads and finds each body whole.
 
     A body that is announced larger than its allowance is not read; of a chunked one only so much that this is known,
-    and the application is told a length that is larger than any limit. What is refused here, as a problem document: 408 for
-    a body that takes longer than `seconds`, 400 for one that breaks off, 503 where there is no room for it.
+    and the application is told a length that is larger than any limit. What is refused here, as a problem document:
+    408 for a body that takes longer than `seconds`, 400 for one that breaks off, 503 where there is no room for it.
     """
 
     def __init__(self, application: Wsgi, *, threads: int, allowing: Allowing, seconds: float) -> None:
