@@ -31,11 +31,15 @@ class Caller:
     body: bytes | None = None
 
     def own_id(self) -> str | None:
-        """The sender's own name for its message, under which repeats are recognised. Raises the 400 problem."""
-        if not self.proof.own_id:
+        """The sender's own name for its message, under which repeats are recognised. Raises the 400 problem.
+
+        A header that is there and empty held what the server could not hand over: not "no name", which makes a repeat
+        a second message.
+        """
+        if self.proof.own_id is None:
             return None
         text = self.proof.own_id.decode("utf-8", "replace")
-        if len(text) > MAX_OWN_ID or not text.isprintable():
+        if not 0 < len(text) <= MAX_OWN_ID or not text.isprintable():
             raise Problem("malformed-header", f"{self.proof.id_name} holds 1 to {MAX_OWN_ID} printable characters.")
         return text
 

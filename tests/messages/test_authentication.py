@@ -281,9 +281,7 @@ def test_nothing_configured_opens_nothing(application: Application) -> None:
     assert evidence(application, X_API_Key="k") == "The application has no credential."
 
 
-@pytest.mark.parametrize(
-    ("sent", "own_id"), [("guid-1", "guid-1"), ("", None), (None, None), ("x" * 255, "x" * 255), ("é", "é")]
-)
+@pytest.mark.parametrize(("sent", "own_id"), [("guid-1", "guid-1"), (None, None), ("x" * 255, "x" * 255), ("é", "é")])
 def test_senders_own_id(application: Application, sent: str | None, own_id: str | None) -> None:
     CredentialFactory(application=application, github=True)
     headers = {} if sent is None else {"X_GitHub_Delivery": sent.encode().decode("latin-1")}
@@ -293,7 +291,7 @@ def test_senders_own_id(application: Application, sent: str | None, own_id: str 
     assert caller.own_id() == own_id
 
 
-@pytest.mark.parametrize("sent", ["x" * 256, "a\tb", "\x00"])
+@pytest.mark.parametrize("sent", ["x" * 256, "a\tb", "\x00", ""])
 def test_senders_own_id_that_cannot_be_kept_is_a_400(application: Application, sent: str) -> None:
     CredentialFactory(application=application, github=True)
     caller = authenticate(request(X_GitHub_Delivery=sent, **signed()), credentials(application), read=lambda: BODY)
