@@ -17,7 +17,7 @@ MAX_INT_DIGITS = 1000
 
 MAX_QUOTES = 4_000_000
 _LIMITS = (
-    ((b",",), 1_000_000, "values"),
+    ((b",",), 800_000, "values"),
     ((b":",), 600_000, "keys"),
     ((b"[", b"{"), 500_000, "lists and objects"),
 )

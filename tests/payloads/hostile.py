@@ -32,7 +32,7 @@ HOSTILE: dict[str, Callable[[int], bytes]] = {
     "white space": lambda size: b" " * size + b"1",
 }
 
-VALUES, KEYS, OBJECTS = 999_999, 599_998, 499_998  # as many as are read
+VALUES, KEYS, OBJECTS = 799_999, 599_998, 499_998  # as many as are read
 LARGEST: dict[str, Callable[[], bytes]] = {
     **{
         f"{name}, 32 MiB": lambda name=name: HOSTILE[name](32 * 1024 * 1024 - 200)  # type: ignore[misc]

@@ -458,11 +458,11 @@ def test_long_integers_excuse_nothing_else(body):
 
 
 def test_values_are_counted_outside_texts():
-    commas = b"," * 1_000_001
+    commas = b"," * 800_001
 
     assert parse(b'["\\",' + commas + b'"]') == ['",' + commas.decode()]
-    with pytest.raises(MalformedBody, match="1,000,000 values"):
-        parse(b"[1" + b",1" * 1_000_001 + b"]")
+    with pytest.raises(MalformedBody, match="800,000 values"):
+        parse(b"[1" + b",1" * 800_001 + b"]")
     with pytest.raises(MalformedBody, match="600,000 keys"):
         parse(b"[" + b'{"a":1,"b":2},' * 300_001 + b"1]")
     with pytest.raises(MalformedBody, match="500,000 lists and objects"):
