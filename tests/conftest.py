@@ -13,6 +13,7 @@ from messages import rates, rejections
 from messages.breaker import breaker
 from messages.last_use import last_uses
 from messages.pump import web_pump
+from messages.repeats import repeats
 from messages.waiting import lookout
 
 
@@ -22,6 +23,7 @@ def forgetful_process() -> Iterator[None]:
     catalogue.clear()
     breaker.clear()
     rates.clear()
+    repeats.clear()
     rejections.refusals.clear()
     rejections.budget = rejections.Budget(rejections.PER_MINUTE)
     yield
