@@ -11,8 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import QuerySet, Subquery
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from connectors import formats
@@ -28,7 +26,7 @@ from messages.claims import Claim, Work, work_of
 from messages.database import write
 from messages.exceptions import ConfigurationChanged, LaneUnavailable, Refused
 from messages.models import Message
-from messages.repeats import repeats
+from messages.repeats import look_again, repeats
 
 MAX_KEY = 255
 MAX_LANE_KEY = 255
@@ -104,8 +102,8 @@ def _remembered(plan: RoutePlan, key: str, digest: bytes, revision: int | None) 
         return None
     if remembered.body_digest != digest:
         raise _mismatch()
-    found = _firsts(plan, key).annotate(revision=Coalesce(Subquery(Revision.objects.values("number")[:1]), 0)).first()
-    if found is not None and revision is not None and found.revision != revision:
+    found, current = look_again(plan.id, key, remembered)
+    if found is not None and revision is not None and current != revision:
         raise ConfigurationChanged
     return found
 
@@ -175,11 +173,7 @@ def _check_schema(plan: RoutePlan, value: Any) -> None:
 
 
 def _find(plan: RoutePlan, key: str) -> Message | None:
-    return _firsts(plan, key).first()
-
-
-def _firsts(plan: RoutePlan, key: str) -> QuerySet[Message]:
-    return Message.objects.filter(route=plan.id, idempotency_key=key).select_related("lane").defer("body")
+    return Message.objects.filter(route=plan.id, idempotency_key=key).select_related("lane").defer("body").first()
 
 
 def _repeat(first: Message, digest: bytes) -> Accepted:

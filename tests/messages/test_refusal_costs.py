@@ -7,7 +7,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from messages import rejections
+from messages import views
 from messages.models import Message
 from messages.repeats import repeats
 from tests.messages.conftest import KEY, configure_route
@@ -19,8 +19,7 @@ JSON = "application/json"
 @pytest.fixture(autouse=True)
 def no_more_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a flood, when a minute's rejections have been kept."""
-    monkeypatch.setattr(rejections, "reject", lambda *_: None)
-    monkeypatch.setattr("messages.views.reject", lambda *_: None)
+    monkeypatch.setattr(views, "reject", lambda *_: None)
 
 
 def post(body: bytes = b'{"id": 1}', path: str = "/webhooks/orders", kind: str = JSON, **headers: str) -> Any:
