@@ -74,7 +74,7 @@ def accept(
     value, key = _read_payload(plan, incoming, named=resubmission_of is None)
     message = _message(plan, incoming, key)
     message.resubmission_of_id = resubmission_of
-    if key is not None and (first := _remembered(plan, key, message.body_digest, revision)) is not None:
+    if key is not None and (first := _remembered(plan, key, bytes(message.body_digest), revision)) is not None:
         return Accepted(first, replayed=True)
     lane_key = _lane_key(plan, value, message.correlation_id)
     try:
