@@ -1,4 +1,5 @@
-"""The door: answers a second beside bare views that do nothing but store (and call), under the same server.
+"""The door: answers a second beside bare views that do nothing but store (and call), under the same server; and
+refusals beside what is accepted.
 
     python -m bench door
 
@@ -27,6 +28,12 @@ applications:
 routes:
   - {{slug: quick, source: shop, endpoint: quick, patterns: [async, sync], ordering_key: lane}}
   - {{slug: slow, source: shop, endpoint: slow, patterns: [async, sync], ordering_key: lane}}
+  - slug: strict
+    source: shop
+    endpoint: quick
+    ordering_key: lane
+    max_body_bytes: 1000
+    schema: {{required: [lane]}}
 """
 
 
@@ -35,11 +42,23 @@ CASES = [
     *(("sync, 0 ms", callers, "/webhooks/quick/sync", "/answer/{port}/0", 200, 0.5) for callers in CALLERS),
     ("sync, 50 ms", 64, "/webhooks/slow/sync", "/answer/{port}/50", 200, None),
 ]
+OWN = f"X-API-Key: {KEY}"
+BODY = f'{{"lane":"one","text":"{"x" * 400}"}}'
+REFUSAL_CALLERS = 16
+REFUSALS = [  # each should cost less than accepting
+    ("accepted", OWN, "", 202),
+    ("a stranger", "X-API-Key: another", BODY, 401),
+    ("too large", OWN, BODY + " " * 1000, 413),
+    ("not JSON", OWN, "{" * 400, 400),
+    ("not valid", OWN, BODY.replace("lane", "line"), 422),
+    ("repeat", f"{OWN}\r\nIdempotency-Key: one", BODY, 202),
+    ("repeat, other body", f"{OWN}\r\nIdempotency-Key: one", BODY.replace("xx", "xy"), 422),
+]
 
 
 def main() -> None:
     sys.stdout.write(f"The door, load average {os.getloadavg()[0]:.1f}\n\n")
-    head = f"{'database':12}{'what':16}{'callers':>8}{'answers/s':>11}{'bare/s':>9}{'share':>8}{'target':>8}"
+    head = f"{'database':12}{'what':20}{'callers':>8}{'answers/s':>11}{'bare/s':>9}{'share':>8}{'target':>8}"
     sys.stdout.write(f"{head}{'p50 ms':>9}{'p95 ms':>9}{'p95/p50':>9}\n")
     with destination() as port, databases() as urls:
         for name, url in urls.items():
@@ -50,18 +69,31 @@ def main() -> None:
 
 
 def _measure(database: str, platform: Platform, workers: int, port: int) -> None:
-    application = "integration_platform.rsgi:application"
+    application, bare_application = "integration_platform.rsgi:application", "bench.bare_server:application"
     ours: list[list[Load]] = []
     theirs: list[list[Load]] = []
+    refused: list[list[Load]] = []
     for _ in range(ROUNDS):
-        with platform.serving(application, workers=workers, settings="bench.bare", path="/ready") as base:
+        with platform.serving(bare_application, workers=workers, settings="bench.bare", path="/ready") as base:
             theirs.append([_load(base, bare.format(port=port), n, status) for _, n, _, bare, status, _ in CASES])
         settings = "integration_platform.settings"
         with platform.serving(application, workers=workers, settings=settings, path="/health/live") as base:
             ours.append([_load(base, path, n, status) for _, n, path, _, status, _ in CASES])
+            refused.append([_refusal(base, *refusal) for refusal in REFUSALS])
     for case, own, bare in zip(CASES, zip(*ours, strict=True), zip(*theirs, strict=True), strict=True):
         what, callers, *_, target = case
         _line(database, what, callers, max(own, key=_speed), max(bare, key=_speed), target)
+    accepted, *others = [max(rounds, key=_speed) for rounds in zip(*refused, strict=True)]
+    for (what, *_), found in zip(REFUSALS[1:], others, strict=True):
+        _line(database, what, REFUSAL_CALLERS, found, accepted, 1.0)
+
+
+def _refusal(base: str, what: str, headers: str, body: str, status: int) -> Load:
+    """Beside it, in place of a bare view, stands what is accepted on the same route."""
+    return load(
+        base, "/webhooks/strict",
+        callers=REFUSAL_CALLERS, seconds=SECONDS, status=status, headers=headers, body=body,
+    )  # fmt: skip
 
 
 def _load(base: str, path: str, callers: int, status: int) -> Load:
@@ -75,7 +107,7 @@ def _speed(one: Load) -> float:
 def _line(database: str, what: str, callers: int, ours: Load, theirs: Load, target: float | None) -> None:
     wanted = f"{target:.0%}" if target else ""
     sys.stdout.write(
-        f"{database:12}{what:16}{callers:>8}{ours.per_second:>11,.0f}{theirs.per_second:>9,.0f}"
+        f"{database:12}{what:20}{callers:>8}{ours.per_second:>11,.0f}{theirs.per_second:>9,.0f}"
         f"{ours.per_second / theirs.per_second:>8.0%}{wanted:>8}{ours.p50:>9.1f}{ours.p95:>9.1f}"
         f"{ours.p95 / ours.p50:>9.1f}\n"
     )

@@ -197,12 +197,17 @@ class Load:
     p95: float
 
 
-def load(base: str, path: str, *, callers: int, seconds: float, status: int) -> Load:
-    """`callers` connections, each sending its next request when the last one is answered; raises on another status."""
+def load(base: str, path: str, *, callers: int, seconds: float, status: int, headers: str = "", body: str = "") -> Load:
+    """`callers` connections, each sending its next request when the last one is answered; raises on another status.
+
+    `headers`, whole lines, come in place of the key; `body` in place of one that names a lane for each caller.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     port = int(base.rpartition(":")[2])
-    process = context.Process(target=_generate, args=(theirs, port, path, callers, seconds, status), daemon=True)
+    process = context.Process(
+        target=_generate, args=(theirs, port, path, callers, seconds, status, headers, body), daemon=True
+    )
     process.start()
     latencies, took = ours.recv()
     process.join()
@@ -212,27 +217,33 @@ def load(base: str, path: str, *, callers: int, seconds: float, status: int) -> 
     return Load(len(ordered) / took, ordered[len(ordered) // 2] * 1000, ordered[len(ordered) * 95 // 100] * 1000)
 
 
-def _generate(result: Connection, port: int, path: str, callers: int, seconds: float, status: int) -> None:
+def _generate(result: Connection, *asked: Any) -> None:
     try:
-        result.send(asyncio.run(_all_callers(port, path, callers, seconds, status)))
+        result.send(asyncio.run(_all_callers(*asked)))
     except Exception as error:  # noqa: BLE001 - the edge of a process: the parent raises it
         result.send((repr(error), 0.0))
 
 
-async def _all_callers(port: int, path: str, callers: int, seconds: float, status: int) -> tuple[list[float], float]:
+async def _all_callers(
+    port: int, path: str, callers: int, seconds: float, status: int, headers: str, body: str
+) -> tuple[list[float], float]:
     begin = time.perf_counter()
-    lists = await asyncio.gather(*(_caller(port, path, name, begin + seconds, status) for name in range(callers)))
+    own = [_request(path, name, headers, body) for name in range(callers)]
+    lists = await asyncio.gather(*(_caller(port, request, begin + seconds, status) for request in own))
     return [latency for one in lists for latency in one], time.perf_counter() - begin
 
 
-async def _caller(port: int, path: str, name: int, end: float, status: int) -> list[float]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+def _request(path: str, name: int, headers: str, body: str) -> bytes:
     lane = f"{os.getpid()}-{name}"  # of this measurement alone: what others left in theirs comes before nothing of ours
-    body = b'{"lane":"%s","number":1,"text":"%s"}' % (lane.encode(), b"x" * 400)
-    request = (
-        b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: %s\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n%s" % (path.encode(), KEY.encode(), len(body), body)
-    )
+    sent = body or f'{{"lane":"{lane}","number":1,"text":"{"x" * 400}"}}'
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"{headers or f'X-API-Key: {KEY}'}\r\nContent-Length: {len(sent)}\r\n\r\n{sent}"
+    ).encode()
+
+
+async def _caller(port: int, request: bytes, end: float, status: int) -> list[float]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     latencies = []
     try:
         while (sent := time.perf_counter()) < end:

@@ -111,11 +111,15 @@ class Snapshot:
 
 
 class Catalogue:
-    """All plans of this process. Every method but `remembered` first makes sure that they are those of today."""
+    """All plans of this process. All but `known` and `remembered` first make sure that they are those of today."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
+
+    def known(self) -> Snapshot | None:
+        """What this process last saw, if it has looked at all: for those who must not ask the database."""
+        return self._snapshot
 
     def remembered(self) -> Snapshot:
         """What this process last saw, without asking: for work that is committed only while its revision holds."""

@@ -35,6 +35,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # SQLite has one writer at a time: one web process whose threads queue up fairly is the quickest.
 WEB_WORKERS = read("WEB_WORKERS", number_between(1, 64), "1" if DATABASE_IS_SQLITE else "2")
 WEB_THREADS = read("WEB_THREADS", number_between(1, 512), "64" if DATABASE_IS_SQLITE else "32")
+# A web process's calls to one endpoint at a time, for synchronous callers: these threads wait for nothing but answers,
+# and have no connection.
+WEB_CALLS = 2 * WEB_THREADS
 BODY_SECONDS = read("BODY_SECONDS", number_between(1, 3600), "60")
 QUEUE_WORKERS = read("QUEUE_WORKERS", number_between(1, 64), "1" if DATABASE_IS_SQLITE else "2")
 QUEUE_THREADS = read("QUEUE_THREADS", number_between(1, 512), "32")
@@ -56,6 +59,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "messages.request_ids.RequestIdMiddleware",
     "integration_platform.proxies.TrustedProxiesMiddleware",
+    "integration_platform.https.HttpsOnlyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -1,25 +1,32 @@
 """Where a request came from."""
 
 import ipaddress
+from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
 
 
 def client_address(http: HttpRequest) -> str | None:
+    address = address_of(http.META)
+    return None if address is None else str(address)
+
+
+def address_of(environ: Mapping[str, Any]) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The caller's address; X-Forwarded-For counts only behind TRUSTED_PROXIES, and from the right.
 
     Each proxy appends whom it saw. Going leftwards, the first address that is no proxy of ours is the caller; what
     stands before it was written by the caller and proves nothing.
     """
-    address = _parsed(http.META.get("REMOTE_ADDR", ""))
-    forwarded = [_parsed(part) for part in http.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    address = _parsed(environ.get("REMOTE_ADDR", ""))
+    forwarded = [_parsed(part) for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
     while address is not None and _is_proxy(address) and forwarded:
         before = forwarded.pop()
         if before is None:
             break
         address = before
-    return None if address is None else str(address)
+    return address
 
 
 def _is_proxy(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

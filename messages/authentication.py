@@ -1,8 +1,9 @@
 """Who is calling. Checked over what was sent, before anything is parsed; whatever is wrong fails closed."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from django.http import HttpRequest
 
@@ -30,11 +31,14 @@ class Caller:
     body: bytes | None = None
 
     def own_id(self) -> str | None:
-        """The sender's own name for its message, under which repeats are recognised. Raises the 400 problem."""
+        """The sender's own name for its message, under which repeats are recognised. Raises the 400 problem.
+
+        A header that is there and empty held what the server could not hand over: not "no name", which makes a repeat
+        a second message. So names are ASCII, whichever server they come through.
+        """
         if self.proof.own_id is None:
             return None
         text = self.proof.own_id.decode("utf-8", "replace")
-        # an empty one may be what a server made of letters beyond ASCII: a repeat would not be known by it
         if not 0 < len(text) <= MAX_OWN_ID or not text.isascii() or not text.isprintable():
             detail = f"{self.proof.id_name} holds 1 to {MAX_OWN_ID} printable ASCII characters."
             raise Problem("malformed-header", detail)
@@ -50,7 +54,7 @@ def authenticate(
     example that the body is too large, goes on.
     """
     credentials = tuple(credentials)
-    sent = _as_bytes(http)
+    sent = _as_bytes(http.headers)
     if read is not None and any(_is_signed(credential, sent) for credential in credentials):
         sent = replace(sent, body=read())
     callers, reasons = _checked(credentials, sent)
@@ -61,9 +65,25 @@ def authenticate(
     return callers[0]
 
 
+class Trust(Enum):
+    """What headers alone say about a caller."""
+
+    NONE = "none"
+    CLAIMED = "claimed"  # a signature is there; the body will tell
+    PROVEN = "proven"
+
+
+def trust_in(headers: Mapping[str, str], credentials: Iterable[CredentialPlan]) -> Trust:
+    """Pure, and quick enough for an event loop: nothing is noted, and nobody is told."""
+    sent, credentials = _as_bytes(headers), tuple(credentials)
+    if _checked(credentials, sent)[0]:
+        return Trust.PROVEN
+    return Trust.CLAIMED if any(_is_signed(credential, sent) for credential in credentials) else Trust.NONE
+
+
 def is_authentic(http: HttpRequest, credentials: Iterable[CredentialPlan]) -> bool:
     """Whether any credential fits what was sent in headers; signatures prove nothing without their body."""
-    return bool(_checked(credentials, _as_bytes(http))[0])
+    return bool(_checked(credentials, _as_bytes(http.headers))[0])
 
 
 def _checked(credentials: Iterable[CredentialPlan], sent: Request) -> tuple[list[Caller], list[str]]:
@@ -92,8 +112,8 @@ def _is_signed(credential: CredentialPlan, sent: Request) -> bool:
     return isinstance(verifier, Signed) and verifier.is_presented(sent)
 
 
-def _as_bytes(http: HttpRequest) -> Request:
-    return Request({name.lower(): _sent_bytes(text) for name, text in http.headers.items()}, None, time.time())
+def _as_bytes(headers: Mapping[str, str]) -> Request:
+    return Request({name.lower(): _sent_bytes(text) for name, text in headers.items()}, None, time.time())
 
 
 def _sent_bytes(text: str) -> bytes:

@@ -5,10 +5,14 @@ from django.http import HttpRequest
 from connectors import formats
 from messages import cloud_events
 from messages.exceptions import Refused
-from messages.problems import Problem
+from messages.problems import RETRY_AFTER_UNREACHABLE, Problem
 
 MAX_CONTENT_TYPE = 255
 ACCEPTED = {"Accept-Post": ", ".join((formats.JSON, formats.XML, formats.FORM, formats.CSV, cloud_events.STRUCTURED))}
+UNREAD = "platform.unread"
+"""In the environ: the server has left the body where it is, since it knew no reason to read it."""
+WANTED = "platform.wanted"
+"""… and there is one: it reads the body and calls the application again, whatever the answer was."""
 
 
 def read_body(http: HttpRequest, *, limit: int) -> bytes:
@@ -19,14 +23,27 @@ def read_body(http: HttpRequest, *, limit: int) -> bytes:
     _check_type(http.headers.get("Content-Type", ""))
     announced = http.META.get("CONTENT_LENGTH") or ""
     chunked = bool(http.META.get("platform.chunked"))
-    if announced.isdecimal() and int(announced) > limit and not chunked:
+    if _is_announced_larger(http, limit):
         raise _too_large(limit)
+    ask_for_body(http, limit=limit)
     body = _read(http, limit + 1)
     if len(body) > limit:
         raise _too_large(limit)
     if not chunked and announced.isdecimal() and len(body) < int(announced):
         raise Problem("malformed-body", "The body is shorter than its Content-Length says.")
     return bytes(body)
+
+
+def ask_for_body(http: HttpRequest, *, limit: int) -> None:
+    """Where the server has left a body that may be read: begins anew with it. To be asked before anything is spent."""
+    if http.META.get(UNREAD) and not _is_announced_larger(http, limit):
+        http.META[WANTED] = True
+        raise Problem("unavailable", "The body was not read.", headers={"Retry-After": RETRY_AFTER_UNREACHABLE})
+
+
+def _is_announced_larger(http: HttpRequest, limit: int) -> bool:
+    announced = http.META.get("CONTENT_LENGTH") or ""
+    return announced.isdecimal() and int(announced) > limit and not http.META.get("platform.chunked")
 
 
 def _read(http: HttpRequest, count: int) -> bytes:

@@ -30,7 +30,7 @@ OWN_HEADERS = frozenset({"x-correlation-id", "idempotency-key", tracing.TRACEPAR
 @lru_cache(maxsize=1)
 def transport() -> Transport:
     """This process's one; its pool of connections is as large as the queue's or the web server's threads."""
-    size = max(settings.QUEUE_THREADS, settings.WEB_THREADS)
+    size = max(settings.QUEUE_THREADS, settings.WEB_CALLS)
     return Transport(allowed=settings.OUTBOUND_ALLOWED_NETWORKS, pool_size=size)
 
 

@@ -26,6 +26,7 @@ from messages.claims import Claim, Work, work_of
 from messages.database import write
 from messages.exceptions import ConfigurationChanged, LaneUnavailable, Refused
 from messages.models import Message
+from messages.repeats import look_again, repeats
 
 MAX_KEY = 255
 MAX_LANE_KEY = 255
@@ -73,20 +74,38 @@ def accept(
     value, key = _read_payload(plan, incoming, named=resubmission_of is None)
     message = _message(plan, incoming, key)
     message.resubmission_of_id = resubmission_of
+    if key is not None and (first := _remembered(plan, key, bytes(message.body_digest), revision)) is not None:
+        return Accepted(first, replayed=True)
     lane_key = _lane_key(plan, value, message.correlation_id)
     try:
         if standing is not None:  # a repeat is answered all the same, by the newest configuration
             if revision is not None and Revision.current() != revision:
                 raise ConfigurationChanged
             raise standing
-        return _placed(plan, message, lane_key, _search_keys(plan, value), taking=taking, revision=revision)
+        accepted = _placed(plan, message, lane_key, _search_keys(plan, value), taking=taking, revision=revision)
     except (IntegrityError, LaneUnavailable):
-        # Repeats are rare, so nobody looks for them first: the unique key finds them, and nothing has been stored then.
+        # Repeats are rare, so nobody asks for them first: the unique key finds them, and nothing has been stored then.
         # A repeat on a lane that stands still gets its answer all the same.
         first = None if key is None else _find(plan, key)
         if first is None:
             raise
+        repeats.note(first)
         return _repeat(first, bytes(message.body_digest))
+    repeats.note(message)
+    return accepted
+
+
+def _remembered(plan: RoutePlan, key: str, digest: bytes, revision: int | None) -> Message | None:
+    """The message that has the key, where this process has seen it lately: one query, and none for a mismatch."""
+    remembered = repeats.first_of(plan.id, key)
+    if remembered is None:
+        return None
+    if remembered.body_digest != digest:
+        raise _mismatch(remembered.correlation_id)
+    found, current = look_again(plan.id, key, remembered)
+    if found is not None and revision is not None and current != revision:
+        raise ConfigurationChanged
+    return found
 
 
 def _placed(
@@ -159,9 +178,13 @@ def _find(plan: RoutePlan, key: str) -> Message | None:
 
 def _repeat(first: Message, digest: bytes) -> Accepted:
     if bytes(first.body_digest) != digest:
-        detail = "This idempotency key came with another body before."
-        raise Refused("idempotency-mismatch", detail, correlation_id=str(first.correlation_id))
+        raise _mismatch(first.correlation_id)
     return Accepted(first, replayed=True)
+
+
+def _mismatch(first: UUID) -> Refused:
+    detail = "This idempotency key came with another body before."
+    return Refused("idempotency-mismatch", detail, correlation_id=str(first))
 
 
 def _lane_key(plan: RoutePlan, value: Any, correlation_id: UUID) -> str:

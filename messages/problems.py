@@ -139,6 +139,12 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _answer(request, Problem("forbidden", "The form has expired. Go back, reload the page and send it again."))
 
 
+def plain_http(request: HttpRequest) -> HttpResponse:
+    """Not a redirect: a client would follow it with GET and without the body, or send its secret once more."""
+    detail = "This address takes what is sent by https only. Others may have read this; replace the secret in it."
+    return _answer(request, Problem("forbidden", detail))
+
+
 def _answer(request: HttpRequest, problem: Problem) -> HttpResponse:
     """The admin's pages are for people; everything else gets the document."""
     if request.path.startswith("/admin/") and problem.status != 500:

@@ -452,7 +452,7 @@ class WebPump:
             self._pump = None
 
 
-web_pump = WebPump(lambda: Pump(threads=settings.WEB_THREADS, claims=False))
+web_pump = WebPump(lambda: Pump(threads=settings.WEB_CALLS, claims=False))
 
 
 def pump() -> int:

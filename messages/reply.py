@@ -2,7 +2,7 @@
 
 import threading
 import time
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 from uuid import UUID
@@ -17,12 +17,14 @@ from messages import intake
 from messages.accepting import Taking
 from messages.breaker import breaker
 from messages.choices import Status
+from messages.claims import Finished
 from messages.exceptions import LaneUnavailable
 from messages.intake import Accepted, Incoming
 from messages.models import Message, Result
 from messages.problems import Problem
 from messages.pump import owner_name, web_pump
 from messages.serializers import result_document
+from messages.waiting import conclude, lookout
 
 POLL_FIRST_SECONDS = 0.01
 POLL_LAST_SECONDS = 0.1
@@ -54,27 +56,52 @@ def accept(plan: RoutePlan, incoming: Incoming, *, revision: int | None = None) 
     return accepted
 
 
-def wait_for(accepted: Accepted, plan: RoutePlan, *, deadline: float) -> Message | None:
-    """The message as soon as it is final, or None at `deadline` (monotonic).
+def end_of(accepted: Accepted, plan: RoutePlan) -> "Future[None]":
+    """Done when the message is final; whoever waits no longer cancels it.
 
     An idle lane was claimed by `intake.accept`: its message goes out at once, through this process's pump. Otherwise
     it takes its turn: whoever holds the lane works it, and we look until its result is there.
     """
+    if accepted.claim is None or accepted.work is None:
+        return lookout.end_of(accepted.message.correlation_id)
+    end: Future[None] = Future()
+
+    def recorded(waiter: "Future[Finished]") -> None:
+        if _is_over(waiter):
+            conclude(end)
+        else:
+            lookout.end_of(accepted.message.correlation_id, end)
+
+    web_pump.get().take(accepted.claim, accepted.work, plan).add_done_callback(recorded)
+    return end
+
+
+def wait_for(accepted: Accepted, plan: RoutePlan, *, deadline: float) -> Message | None:
+    """The message as soon as it is final, or None at `deadline` (monotonic). As `end_of`, but this thread waits."""
     message = accepted.message
     if accepted.claim is not None and accepted.work is not None:
         waiter = web_pump.get().take(accepted.claim, accepted.work, plan)
         try:
-            recorded = waiter.result(timeout=max(0.0, deadline - time.monotonic()))
+            waiter.result(timeout=max(0.0, deadline - time.monotonic()))
         except FutureTimeoutError:
             return None
         except CancelledError:
-            recorded = None
-        if recorded is not None and not recorded.fenced and recorded.verdict is not None and recorded.verdict.status:
+            pass
+        if _is_over(waiter):
             return load(message.correlation_id)
     return wait_until_final(message.correlation_id, deadline=deadline)
 
 
-# Half of the threads may wait for results; the others stay free to accept. Who comes later is told "not yet" at once.
+def _is_over(waiter: "Future[Finished]") -> bool:
+    """Whether the first attempt was the last: recorded in our hand, and the message is final."""
+    if waiter.cancelled():
+        return False
+    recorded = waiter.result()
+    return not recorded.fenced and recorded.verdict is not None and recorded.verdict.status is not None
+
+
+# Where the server cannot wait by itself, half of the threads may wait for results; the others stay free to accept. Who
+# comes later is told "not yet" at once.
 _long_polls = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
 

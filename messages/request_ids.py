@@ -18,10 +18,13 @@ def request_id_of(http: HttpRequest) -> str:
     """The same whenever it is asked for."""
     known: str | None = getattr(http, "request_id", None)
     if known is None:
-        sent = http.headers.get(HEADER, "")
-        known = sent if _SANE.match(sent) else str(uuid4())
-        http.request_id = known  # type: ignore[attr-defined]
+        known = http.request_id = usable(http.headers.get(HEADER, ""))  # type: ignore[attr-defined]
     return known
+
+
+def usable(sent: str) -> str:
+    """What a caller sent, if it is usable, or a new one."""
+    return sent if _SANE.match(sent) else str(uuid4())
 
 
 class RequestIdMiddleware:

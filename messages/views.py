@@ -1,7 +1,6 @@
 """The HTTP edge for source applications: read, ask the modules that know, answer."""
 
 import re
-import time
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -17,9 +16,9 @@ from connectors import formats
 from connectors.catalogue import RoutePlan, catalogue
 from connectors.choices import OnDeadline, Pattern, Scheme
 from connectors.signatures import challenge_of
-from messages import cloud_events, intake, openapi, rates, reply, steering, tracing
+from messages import cloud_events, intake, openapi, rates, reply, steering, tracing, waiting
 from messages.authentication import Caller, authenticate, is_authentic
-from messages.bodies import read_body
+from messages.bodies import ask_for_body, read_body
 from messages.choices import FINAL_STATUSES
 from messages.database import UNREACHABLE, clock_reading
 from messages.exceptions import ConfigurationChanged, LaneUnavailable, Refused
@@ -30,6 +29,7 @@ from messages.problem_types import TYPES
 from messages.problems import Problem, unreachable
 from messages.rejections import reject
 from messages.serializers import accepted_document, etag, result_document
+from messages.waiting import Waiting, lookout
 
 KEPT_HEADERS = ("User-Agent", "X-Request-Id")
 RETRY_AFTER_OPEN = "1"
@@ -78,6 +78,8 @@ class WebhookView(PlatformView):
         """By the configuration that this process remembers: a message is committed only while that holds, and whoever
         is refused is refused by the newest one. So nobody has to ask for the revision first."""
         http = request._request
+        if (waited := waiting.waited(http)) is not None:
+            return _ended(http, waited)
         while True:
             known = catalogue.remembered()
             plan = known.by_slug.get(slug)
@@ -95,6 +97,7 @@ class WebhookView(PlatformView):
     def _take(self, http: HttpRequest, plan: RoutePlan, pattern: str | None, revision: int) -> HttpResponse:
         caller = authenticate(http, plan.credentials, read=lambda: read_body(http, limit=plan.max_body_bytes))
         http.caller_is_known = True  # type: ignore[attr-defined]
+        ask_for_body(http, limit=plan.max_body_bytes)
         left = rates.spend(plan.source_id, plan.requests_per_minute)
         try:
             response = self._push(http, plan, pattern, caller, revision)
@@ -130,11 +133,7 @@ class WebhookView(PlatformView):
             raise Problem(
                 standing.slug, standing.detail, headers={"Retry-After": str(standing.retry_after)}
             ) from standing
-        later = response.status_code == 202 and "Location" in response
-        waits = pattern == Pattern.SYNC and response.status_code != 409
-        if applied := wishes.applied(waits=waits, later=later):
-            response["Preference-Applied"] = applied
-        return response
+        return _honoured(response, wishes, waits=pattern == Pattern.SYNC)
 
 
 class ResultView(PlatformView):
@@ -153,7 +152,13 @@ class ResultView(PlatformView):
             known = str(message.correlation_id)
             detail = "The result is no longer kept."
             raise Problem("gone", detail, {"correlation_id": known}, {"X-Correlation-ID": known})
-        reply.long_poll(message, seconds=wait_seconds(http, maximum=MAX_WAIT_SECONDS))
+        seconds = wait_seconds(http, maximum=MAX_WAIT_SECONDS)
+        if message.is_final or not seconds or waiting.waited(http) is not None:
+            return _result(http, message)
+        if waiting.server_waits(http):
+            waiting.check_room(http)
+            return waiting.later(http, Waiting(lookout.end_of(message.correlation_id), waiting.arrived(http) + seconds))
+        reply.long_poll(message, seconds=seconds)
         return _result(http, reply.load(message.correlation_id) or message)
 
 
@@ -216,16 +221,39 @@ def _synchronous(
     `later`: the caller takes a 202 as well, for a repeat of what is still being processed.
     """
     seconds = plan.sync_deadline_seconds if wishes.wait is None else min(wishes.wait, plan.sync_deadline_seconds)
-    deadline = time.monotonic() + seconds
+    deadline = waiting.arrived(http) + seconds
+    waiting.check_room(http)
     accepted = reply.accept(plan, incoming, revision=revision)
     if accepted.replayed and later and not accepted.message.is_final:
-        response = _asynchronous(http, accepted, plan)
-    elif accepted.replayed:
-        response = _repeated(accepted, plan)
-    else:
-        final = reply.wait_for(accepted, plan, deadline=deadline)
-        response = _late(http, accepted.message, plan) if final is None else reply.answer(final, plan)
-    response["X-Correlation-ID"] = str(accepted.message.correlation_id)
+        return _asynchronous(http, accepted, plan)
+    if accepted.replayed:
+        return _named(_repeated(accepted, plan), accepted.message)
+    if waiting.server_waits(http):
+        return waiting.later(http, Waiting(reply.end_of(accepted, plan), deadline, (accepted.message, plan)))
+    return _told(http, accepted.message, plan, reply.wait_for(accepted, plan, deadline=deadline))
+
+
+def _ended(http: HttpRequest, waited: Waiting) -> HttpResponse:
+    """The second part of `_synchronous`, when the server has waited meanwhile."""
+    message, plan = waited.subject
+    response = _told(http, message, plan, reply.load(message.correlation_id) if waited.ended else None)
+    return _honoured(response, preferences(http), waits=True)
+
+
+def _told(http: HttpRequest, message: Message, plan: RoutePlan, final: Message | None) -> HttpResponse:
+    return _named(_late(http, message, plan) if final is None else reply.answer(final, plan), message)
+
+
+def _honoured(response: HttpResponse, wishes: Preferences, *, waits: bool) -> HttpResponse:
+    """Says which preferences this answer honours; of one that is still to come it is said again when it is there."""
+    later = response.status_code == 202 and "Location" in response
+    if applied := wishes.applied(waits=waits and response.status_code != 409, later=later):
+        response["Preference-Applied"] = applied
+    return response
+
+
+def _named(response: HttpResponse, message: Message) -> HttpResponse:
+    response["X-Correlation-ID"] = str(message.correlation_id)
     return response
 
 
@@ -234,12 +262,13 @@ def _synchronous_at_first(
 ) -> HttpResponse:
     """For callers who wait a while and would then rather have a 202 (RFC 7240, 4.3): it never ends in a 504.
 
-    A lane that stands still keeps nobody waiting: the message queues up in it like an asynchronous one.
+    Where nobody can be kept waiting, since the lane stands still or too many wait already, it queues up at once, like
+    an asynchronous message.
     """
+    patient = replace(plan, on_deadline=OnDeadline.ACCEPT)
     try:
-        patient = replace(plan, on_deadline=OnDeadline.ACCEPT)
         return _synchronous(http, patient, incoming, wishes, revision, later=True)
-    except LaneUnavailable:
+    except (LaneUnavailable, Problem):
         queued = replace(incoming, pattern=Pattern.ASYNC)
         return _asynchronous(http, intake.accept(plan, queued, revision=revision), plan)
 
@@ -270,8 +299,7 @@ def _late(http: HttpRequest, message: Message, plan: RoutePlan) -> HttpResponse:
 
 
 def _asynchronous(http: HttpRequest, accepted: Accepted, plan: RoutePlan) -> HttpResponse:
-    response = _accepted(accepted.message, plan, _result_url(http, accepted.message))
-    response["X-Correlation-ID"] = str(accepted.message.correlation_id)
+    response = _named(_accepted(accepted.message, plan, _result_url(http, accepted.message)), accepted.message)
     if accepted.replayed:
         response["Idempotency-Replayed"] = "true"
     return response

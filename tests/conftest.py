@@ -13,6 +13,8 @@ from messages import rates, rejections
 from messages.breaker import breaker
 from messages.last_use import last_uses
 from messages.pump import web_pump
+from messages.repeats import repeats
+from messages.waiting import lookout
 
 
 @pytest.fixture(autouse=True)
@@ -21,10 +23,12 @@ def forgetful_process() -> Iterator[None]:
     catalogue.clear()
     breaker.clear()
     rates.clear()
+    repeats.clear()
     rejections.refusals.clear()
     rejections.budgets = rejections.Budgets()
     yield
     web_pump.close(seconds=10)
+    lookout.close()
     last_uses.clear()
     catalogue.clear()
 

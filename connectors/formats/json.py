@@ -12,11 +12,19 @@ import msgspec
 from connectors.formats.collecting import paused_collector
 from connectors.formats.faults import CONTAINERS, MalformedBody, UnwritableValue, count_keys, too_deep
 
-MAX_INT_DIGITS = 4300
-"""Longer integers are Decimals: Python makes no int of more digits, whose time would grow with their square."""
+MAX_INT_DIGITS = 1000
+"""Longer integers are Decimals: the time for an int grows with the square of its digits, and Python has a limit."""
 
-_LIMITS = (((b",",), 1_500_000, "values"), ((b"[", b"{"), 800_000, "lists and objects"))
-"""What is counted outside texts, and how much of it is read in half a second."""
+MAX_QUOTES = 4_000_000
+_LIMITS = (
+    ((b",",), 800_000, "values"),
+    ((b":",), 600_000, "keys"),
+    ((b"[", b"{"), 500_000, "lists and objects"),
+)
+"""What is counted outside texts, and how much of it is read in half a second, whatever the size of the body."""
+
+NAMED_UP_TO_BYTES = 1024 * 1024
+"""Of larger bodies nobody says which key occurs twice: finding that out takes several times as long as reading."""
 
 _POSITION = re.compile(r" \(byte (\d+)\)")
 
@@ -27,6 +35,8 @@ def parse(body: bytes) -> Any:
         raise MalformedBody("The body is empty; a JSON text was expected.")
     if body.startswith(b"\xef\xbb\xbf"):
         raise MalformedBody("The body begins with a byte order mark; JSON is sent without one.")
+    if body.count(b'"') > MAX_QUOTES:  # also those in texts: telling them apart is what takes the time
+        raise MalformedBody(f"The body holds more than {MAX_QUOTES:,} quotation marks.")
     for signs, limit, what in _LIMITS:
         if sum(map(body.count, signs)) > limit and _count_outside_strings(body, b"".join(signs)) > limit:
             raise MalformedBody(f"The body holds more than {limit:,} {what}.")
@@ -77,25 +87,22 @@ _decoder = msgspec.json.Decoder(float_hook=_number)
 
 
 def _decoded(body: bytes) -> Any:
-    try:
+    zeros = body.translate(_DIGITS_AS_ZEROS) if len(body) > MAX_INT_DIGITS else b""
+    marked = _with_marked_integers(body, zeros) if _LONG in zeros else body
+    if len(marked) == len(body):
         return _decoder.decode(body)
-    except msgspec.DecodeError as error:
-        if _TOO_LONG not in str(error):
-            raise
-        marked = _with_marked_integers(body)
     try:
         return _marked_decoder.decode(marked)
     except msgspec.DecodeError as error:
         raise _explained(body, _POSITION.sub("", str(error))) from None  # its positions are those of the marked text
 
 
-def _with_marked_integers(body: bytes) -> bytes:
+def _with_marked_integers(body: bytes, zeros: bytes) -> bytes:
     """The text with _MARK behind each integer that is too long for an int, so that it is read like a fraction.
 
-    Python reads integers in quadratic time, and refuses long ones for that; decimals are read in linear time, and are
-    as exact.
+    Python reads integers in quadratic time, and refuses the longest for that; decimals are read in linear time, and are
+    as exact. `zeros` is the body with zeros for all digits, and blanks for all else.
     """
-    zeros = body.translate(_DIGITS_AS_ZEROS)
     parts = []
     end = quotes = 0
     while (start := zeros.find(_LONG, end)) >= 0:
@@ -115,7 +122,6 @@ def _marked_number(text: str) -> Decimal:
     return Decimal(text) if text.endswith(_MARK.decode()) else _number(text)
 
 
-_TOO_LONG = "Integer value out of range"
 _LONG = b"0" * (MAX_INT_DIGITS + 1)
 _ZEROS = re.compile(rb"0++")
 _DIGITS_AS_ZEROS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
@@ -169,6 +175,8 @@ def _count_outside_strings(body: bytes, signs: bytes) -> int:
 
 def _duplicate(body: bytes) -> MalformedBody:
     """Names the first key that occurs twice, for the message only."""
+    if len(body) > NAMED_UP_TO_BYTES:
+        return MalformedBody("A key occurs twice in one object.")
     found: list[str] = []
 
     def check(pairs: list[tuple[str, Any]]) -> None:

@@ -1,11 +1,16 @@
 """HTTP as the real server speaks it: methods, problem documents for every error, conditional and repeated headers."""
 
+import contextlib
+import hmac
 import http.client
 import json
 import socket
+import threading
+import time
 
 import pytest
 
+from tests.destination import Answer, Destination
 from tests.flows.conftest import KEY, WEB_THREADS, Platform
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
@@ -22,9 +27,10 @@ def ask(
     try:
         connection.putrequest(method, path, skip_host=any(name == "Host" for name, _ in headers))
         for name, value in headers:
-            connection.putheader(name, value)
+            connection.putheader(name, value.encode())
         connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders(body)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a body that is refused is not read
+            connection.endheaders(body)
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read()
     finally:
@@ -89,6 +95,8 @@ def test_wrong_method_is_a_405_problem(platform: Platform, method: str, path: st
         ("GET", "/health/live", (("Host", "evil.example"),), b"", 400, "malformed-request"),
         ("POST", "/webhooks/orders", (("Host", "a b"), OWN_KEY), b"{}", 400, "malformed-request"),
         ("POST", "/webhooks/orders", (OWN_KEY, ("Idempotency-Key", "")), b"{}", 400, "malformed-header"),
+        ("POST", "/webhooks/orders", (OWN_KEY, ("Idempotency-Key", "größe")), b"{}", 400, "malformed-header"),
+        ("POST", "/webhooks/orders", (OWN_KEY, JSON, ("Content-Type", "text/csv")), b"{}", 400, "malformed-header"),
         ("POST", "/webhooks/orders", (OWN_KEY, JSON), b"{", 400, "malformed-body"),
         ("POST", "/webhooks/orders", (JSON,), b"{}", 401, "authentication-failed"),
         ("POST", "/webhooks/orders", (OWN_KEY, JSON), b" " * 1_048_577, 413, "body-too-large"),
@@ -187,3 +195,157 @@ def test_requests_that_stop_halfway_do_not_stop_others(platform: Platform, half:
             connection.close()
 
     assert status == 200
+
+
+LARGEST = 32 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("head", "answered"),
+    [
+        (POST % b"large", {True}),  # strangers
+        (POST % b"nowhere", {True}),
+        (b"POST /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\n", {True}),
+        (POST % b"large" + b"X-API-Key: another\r\n", {True}),
+        (POST % b"plain" + OWN, {True}),  # its limit is lower
+        (
+            POST % b"large" + b"X-Hub-Signature-256: sha256=00\r\n",
+            {True, False},
+        ),  # waited for: the body would tell, and there is room
+    ],
+    ids=["no key", "no route", "no address", "wrong key", "too large", "signature"],
+)
+def test_large_bodies_of_anybody_stop_no_sender(platform: Platform, head: bytes, answered: set[bool]) -> None:
+    """Each connection sends all but the last byte of the largest body, or as much as it is let."""
+    stalled = [Large(platform.port, head + b"Content-Length: %d\r\n\r\n" % LARGEST) for _ in range(8)]
+    try:
+        signature = hmac.new(b"secret-of-the-hub", b'{"id": 1}', "sha256").hexdigest()
+        statuses = [
+            ask(platform, "POST", "/webhooks/default-sync/async", *proof, JSON, body=body)[0]
+            for proof, body in (
+                ((OWN_KEY,), b'{"id": 1}'),
+                ((OWN_KEY,), b'{"id": "%s"}' % (b"x" * 500_000)),
+                ((("X-Hub-Signature-256", f"sha256={signature}"),), b'{"id": 1}'),
+            )
+        ]
+        first_lines = [one.first_line() for one in stalled]
+    finally:
+        for one in stalled:
+            one.close()
+
+    assert statuses == [202, 202, 202]
+    assert {bool(line) for line in first_lines} == answered
+
+
+class Large:
+    """A connection that sends all but the last byte of a body of LARGEST bytes, or what the server takes of it."""
+
+    def __init__(self, port: int, head: bytes) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), 10)
+        self._socket.settimeout(2)
+        self._socket.sendall(head)
+        with contextlib.suppress(OSError):
+            for _ in range(31):
+                self._socket.sendall(b"x" * (1 << 20))
+            self._socket.sendall(b"x" * ((1 << 20) - 1))
+
+    def first_line(self) -> bytes:
+        """Of its answer, if there is one."""
+        self._socket.settimeout(0.2)
+        try:
+            return self._socket.recv(1000).partition(b"\r\n")[0]
+        except OSError:
+            return b""
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def test_refusal_of_a_large_body_comes_before_the_body(platform: Platform) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", platform.port, timeout=5)
+    connection.putrequest("POST", "/webhooks/large")
+    connection.putheader("Content-Length", str(LARGEST))
+    connection.putheader("Expect", "100-continue")
+    connection.endheaders()
+
+    answer = connection.getresponse()  # it would go on reading behind a "100 Continue", and time out
+    connection.close()
+
+    assert answer.status == 401
+
+
+def test_largest_body_of_a_known_sender_is_taken(platform: Platform) -> None:
+    body = b'{"id": "%s"}' % (b"x" * (LARGEST - 10))
+
+    status, _, document = ask(platform, "POST", "/webhooks/large", OWN_KEY, JSON, body=body)
+
+    assert (len(body), status) == (LARGEST, 202), document
+
+
+def test_sync_callers_of_a_destination_that_hangs_stop_nobody(platform: Platform, destination: Destination) -> None:
+    """Several times as many as there are threads; each of them is answered at its own deadline."""
+    released = threading.Event()
+    destination.answers("/silent", lambda _: Answer(200 if released.wait(60) else 500))
+    count, late, lock = 5 * WEB_THREADS, [], threading.Lock()
+
+    def call() -> None:
+        began = time.monotonic()
+        status, _, body = ask(platform, "POST", "/webhooks/silent", OWN_KEY, JSON, body=b"{}")
+        with lock:
+            late.append((status, json.loads(body)["type"], time.monotonic() - began))
+
+    callers = [threading.Thread(target=call) for _ in range(count)]
+    try:
+        for caller in callers:
+            caller.start()
+        destination.wait_for(WEB_THREADS, timeout=20, path="/silent")
+        asked = [
+            timed(platform, "GET", "/health/live"),
+            timed(platform, "GET", "/health/ready"),
+            timed(platform, "POST", "/webhooks/default-sync/async", OWN_KEY, JSON, body=b'{"id": 1}'),
+            timed(platform, "POST", "/webhooks/default-sync/sync", OWN_KEY, JSON, body=b'{"id": 1}'),
+        ]
+        for caller in callers:
+            caller.join()
+    finally:
+        released.set()
+
+    assert [status for status, _ in asked] == [200, 200, 202, 200]
+    assert max(seconds for _, seconds in asked) < 1
+    assert [one[:2] for one in late] == [(504, "/problems/deadline-passed")] * count
+    assert 6 <= min(seconds for *_, seconds in late) <= max(seconds for *_, seconds in late) < 9
+
+
+def timed(platform: Platform, *asked: object, **more: bytes) -> tuple[int, float]:
+    """Status and seconds."""
+    began = time.monotonic()
+    status, _, _ = ask(platform, *asked, **more)  # type: ignore[arg-type]
+    return status, time.monotonic() - began
+
+
+def test_long_polls_hold_no_thread(platform: Platform, destination: Destination) -> None:
+    released = threading.Event()
+    destination.answers("/hanging", lambda _: Answer(200 if released.wait(60) else 500))
+    pushed = platform.push("/webhooks/hanging", {"lane": "polled"}).json()
+    path, results, lock = f"/results/{pushed['correlation_id']}?wait=30", [], threading.Lock()
+
+    def poll() -> None:
+        document = json.loads(ask(platform, "GET", path, OWN_KEY)[2])
+        with lock:
+            results.append(document["status"])
+
+    callers = [threading.Thread(target=poll) for _ in range(3 * WEB_THREADS)]
+    try:
+        for caller in callers:
+            caller.start()
+        time.sleep(1)
+        status, seconds = timed(platform, "POST", "/webhooks/default-sync/sync", OWN_KEY, JSON, body=b'{"id": 1}')
+    finally:
+        released.set()
+    began = time.monotonic()
+    for caller in callers:
+        caller.join()
+
+    assert (status, seconds < 1) == (200, True)
+    assert results == ["succeeded"] * len(callers)
+    assert time.monotonic() - began < 10

@@ -5,7 +5,7 @@ import pytest
 from django.http import HttpRequest
 from django.test import RequestFactory
 
-from messages.bodies import read_body
+from messages.bodies import UNREAD, WANTED, read_body
 from messages.problems import Problem
 
 
@@ -178,3 +178,18 @@ def test_a_415_says_what_would_be_taken(environ: dict[str, str], name: str, told
         read_body(request(**environ), limit=1000)
 
     assert (caught.value.status, told in caught.value.headers[name]) == (415, True)
+
+
+def test_body_that_the_server_left_unread_is_asked_for() -> None:
+    http = request(**{UNREAD: True})
+    http._stream = Untouched()  # type: ignore[attr-defined]
+
+    assert refusal(http) == ("unavailable", 503)
+    assert http.META[WANTED] is True
+
+
+def test_unread_body_that_is_too_large_is_not_asked_for() -> None:
+    http = request(CONTENT_LENGTH="1001", **{UNREAD: True})
+
+    assert refusal(http) == ("body-too-large", 413)
+    assert WANTED not in http.META

@@ -1,6 +1,7 @@
 import threading
 import time
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 from uuid import uuid4
 
@@ -199,6 +200,37 @@ def test_sync_caller_gets_the_end_whatever_became_of_its_pump(
 
     assert found is not None
     assert found.status == Status.SUCCEEDED
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("fate", ["recorded", "fenced", "cancelled"])
+def test_end_comes_without_a_thread_whatever_became_of_the_pump(monkeypatch: pytest.MonkeyPatch, fate: str) -> None:
+    plan = configure_route()
+    taken = push(plan, pattern="sync", taking=Taking("web", LEASE))
+    waiter: Future[Finished] = Future()
+    monkeypatch.setattr(reply, "web_pump", FakePump(waiter))
+
+    end = reply.end_of(taken, plan)
+    entry = recorded(plan, taken, OutcomeKind.SUCCEEDED)
+    entry.fenced = fate == "fenced"
+    ends = {"recorded": lambda: waiter.set_result(entry), "fenced": lambda: waiter.set_result(entry)}
+    ends.get(fate, waiter.cancel)()
+
+    assert end.result(timeout=5) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_end_of_a_message_that_waits_for_its_turn_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = configure_route()
+    message = push(plan)
+    (taken,) = claim(plan)
+
+    end = reply.end_of(message, plan)
+    with pytest.raises(FutureTimeoutError):
+        end.result(timeout=0.3)
+    finish(plan, taken)
+
+    assert end.result(timeout=5) is None
 
 
 def test_sync_caller_whose_message_is_tried_again_waits_on_until_the_deadline(
