@@ -53,9 +53,30 @@ class Engine:
         """Status byte, and the value as JSON or a message."""
         try:
             compiled = self._compile(text)
-            return _evaluate(compiled, document) if kind == EVALUATE else (UNDEFINED, b"")
+            return self._evaluate(compiled, text, document) if kind == EVALUATE else (UNDEFINED, b"")
         except _ENGINE_ERRORS as error:
             return FAILED, (str(error) or type(error).__name__).encode(errors="replace")[:2000]
+
+    def _evaluate(self, compiled: jsonatapy.JsonataExpression, text: str, document: "_Document") -> tuple[bytes, bytes]:
+        # not the engine's JSON output: it writes null for Infinity and NaN
+        value = compiled.evaluate_with_data(document.data)
+        if value is None:
+            return self._nothing(text, document)
+        result = msgspec.json.encode(value)
+        if len(result) > MAX_RESULT_BYTES:
+            return FAILED, f"The result is larger than {MAX_RESULT_BYTES // 1024 // 1024} MiB.".encode()
+        if b"null" in result and not _finite(value):  # msgspec writes null for them, too
+            return FAILED, b"The result holds a number that is not finite."
+        return VALUE, result
+
+    def _nothing(self, text: str, document: "_Document") -> tuple[bytes, bytes]:
+        """Which of the three things that the engine gives to Python as None: undefined, null, or a function."""
+        kind = self._compile(f"$type(({text}\n))").evaluate_with_data(document.data)
+        if kind is None:
+            return UNDEFINED, b""
+        if kind == "null":
+            return VALUE, b"null"
+        return FAILED, b"The result is a function, not a value."
 
     def _compile(self, text: str) -> jsonatapy.JsonataExpression:
         compiled = self._compiled.get(text)
@@ -78,27 +99,24 @@ class _Document:
     """A payload as JSON, and in the engine's own form, which is made once for all expressions of a request."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        self._text = text
         self._data: jsonatapy.JsonataData | None = None
 
     @property
     def data(self) -> jsonatapy.JsonataData:
         if self._data is None:
-            self._data = jsonatapy.JsonataData.from_json(self.text)
+            self._data = _read(self._text)
         return self._data
 
 
-def _evaluate(compiled: jsonatapy.JsonataExpression, document: _Document) -> tuple[bytes, bytes]:
-    # not the engine's JSON output: it writes null for Infinity and NaN
-    value = compiled.evaluate_with_data(document.data)
-    if value is None:
-        return _nothing(compiled, document)
-    result = msgspec.json.encode(value)
-    if len(result) > MAX_RESULT_BYTES:
-        return FAILED, f"The result is larger than {MAX_RESULT_BYTES // 1024 // 1024} MiB.".encode()
-    if b"null" in result and not _finite(value):  # msgspec writes null for them, too
-        return FAILED, b"The result holds a number that is not finite."
-    return VALUE, result
+def _read(text: str) -> jsonatapy.JsonataData:
+    """A number that no double holds, anywhere in a payload, is infinite: what does not touch it goes its way."""
+    try:
+        return jsonatapy.JsonataData.from_json(text)
+    except ValueError as error:
+        if "number out of range" not in str(error):
+            raise
+    return jsonatapy.JsonataData(json.loads(text, parse_int=float))
 
 
 _NOT_FINITE: Final = tuple(b"\xcb" + start for start in (b"\x7f\xf0", b"\xff\xf0", b"\x7f\xf8", b"\xff\xf8"))
@@ -115,16 +133,6 @@ def _finite(value: Any) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _nothing(compiled: jsonatapy.JsonataExpression, document: _Document) -> tuple[bytes, bytes]:
-    """Which of the three things that the engine gives to Python as None: undefined, null, or a function."""
-    text = compiled.evaluate_json_or_none(document.text)
-    if text is None:
-        return UNDEFINED, b""
-    if text == "null":
-        return VALUE, b"null"
-    return FAILED, b"The result is a function, not a value."
 
 
 def serve(connection: socket.socket) -> None:

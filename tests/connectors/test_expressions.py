@@ -57,6 +57,17 @@ def test_result_that_is_not_finite_is_a_failure_and_never_null(text):
         compile_expression(text).evaluate({})
 
 
+def test_number_that_no_double_holds_stops_only_the_expressions_that_give_it():
+    payload = {"huge": 10**400, "small": -(10**400), "id": 7, "none": None, "price": Decimal("19.90")}
+    texts = ("id", "price * 2", "huge > id", "small > id", "none", "nothing", "$sum", "huge", "[small]")
+
+    outcomes = evaluate_all([compile_expression(text) for text in texts], payload)
+
+    assert outcomes[:6] == [7, 39.8, True, False, None, MISSING]
+    assert "function" in str(outcomes[6])
+    assert ["not finite" in str(outcome) for outcome in outcomes[7:]] == [True, True]
+
+
 def test_text_that_looks_like_a_number_that_is_not_finite_is_a_text():
     suspicious = "null \u7ff0 \x7f\x00"
 
