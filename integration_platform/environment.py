@@ -1,18 +1,22 @@
 """Values from the environment: read once, checked, and a bad one names its variable."""
 
 import contextlib
+import errno
 import ipaddress
 import os
+import re
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import environ
 from cryptography.fernet import Fernet, MultiFernet
 from django.core.exceptions import ImproperlyConfigured
+from redis.connection import parse_url
 
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -66,7 +70,9 @@ def database(data_dir: Path) -> Callable[[str], dict[str, Any]]:
 
     def convert(text: str) -> dict[str, Any]:
         if not text:
-            data_dir.mkdir(parents=True, exist_ok=True)
+            with naming_data_dir():
+                data_dir.mkdir(parents=True, exist_ok=True)
+                check_writable(data_dir)
             return sqlite(str(data_dir / "platform.sqlite3"))
         scheme = text.partition(":")[0]
         if scheme not in ("postgres", "postgresql", "sqlite"):
@@ -131,9 +137,41 @@ def networks(text: str) -> list[Network]:
 
 
 def broker(text: str) -> str:
-    if text and not text.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("write redis://host:port/0.")
+    """BROKER_URL, which django-q2 gives to redis-py; what that cannot read, or reads as something else, is refused."""
+    if not text:
+        return text
+    fault = ValueError("write redis://host:port/0.")
+    try:
+        parts = urlsplit(text)
+        found = parse_url(text)
+    except ValueError:
+        raise fault from None
+    number = parts.path.removeprefix("/")
+    if not (found.get("path") if parts.scheme == "unix" else found.get("host") and (not number or number.isdecimal())):
+        raise fault
     return text
+
+
+HOST = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
+
+
+def hosts(text: str) -> list[str]:
+    """ALLOWED_HOSTS: names and addresses as they stand in a Host header, without a scheme or a port."""
+    found = words(text)
+    for host in found:
+        if not HOST.fullmatch(host):
+            raise ValueError("write names or addresses such as hub.example.com,.example.org,10.0.0.7,[::1].")
+    return found
+
+
+def origins(text: str) -> list[str]:
+    """CSRF_TRUSTED_ORIGINS: scheme and host, as browsers write them."""
+    found = words(text)
+    for origin in found:
+        scheme, separator, host = origin.partition("://")
+        if scheme not in ("http", "https") or not separator or not host or set(host) & set("/ ?#@"):
+            raise ValueError("write origins such as https://hub.example.com.")
+    return found
 
 
 def encryption_keys(text: str) -> list[str]:
@@ -151,20 +189,36 @@ def encryption_keys(text: str) -> list[str]:
 
 def kept_in(path: Path, make: Callable[[], str]) -> str:
     """The generated value in `path`, made with mode 0600 if it is missing; two processes that race agree on one."""
-    with contextlib.suppress(FileNotFoundError):
+    with naming_data_dir():
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text().strip()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")  # mkstemp makes it 0600
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(make())
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            Path(temporary).unlink()
         return path.read_text().strip()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")  # mkstemp makes it 0600
+
+
+@contextlib.contextmanager
+def naming_data_dir() -> Iterator[None]:
+    """What goes wrong with a file or folder in there is the variable's fault."""
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(make())
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        Path(temporary).unlink()
-    return path.read_text().strip()
+        yield
+    except OSError as error:
+        raise ImproperlyConfigured(f"DATA_DIR: {error.filename}: {error.strerror}.") from error
+
+
+def check_writable(folder: Path) -> None:
+    """SQLite writes beside its file, too; of a folder that forbids it, it only says that it cannot open something."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def secret_key(data_dir: Path, *, debug: bool) -> str:

@@ -22,6 +22,15 @@ ROOT = Path(__file__).parents[2]
         ("DATABASE_URL", "mysql://x/y"),
         ("DATABASE_URL", "postgres://user@host:port/name"),
         ("BROKER_URL", "localhost:6379"),
+        ("BROKER_URL", "redis://h:x/0"),
+        ("BROKER_URL", "redis://h/zero"),
+        ("BROKER_URL", "redis:///0"),
+        ("DATA_DIR", "/proc/nope"),
+        ("DATA_DIR", "manage.py"),
+        ("ALLOWED_HOSTS", "http://x y/"),
+        ("ALLOWED_HOSTS", "hub.example.com:443"),
+        ("CSRF_TRUSTED_ORIGINS", "hub.example.com"),
+        ("CSRF_TRUSTED_ORIGINS", "https://hub.example.com/"),
         ("ENCRYPTION_KEYS", "short"),
         ("TRUSTED_PROXIES", "10.0.0.0/40"),
         ("OUTBOUND_ALLOWED_NETWORKS", "10.0.0.0/8:http"),
@@ -39,6 +48,19 @@ def test_bad_value_stops_the_start_and_names_its_variable(name: str, value: str,
     assert done.returncode != 0
     assert name in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("url", ["redis://h:6379/0", "rediss://u:p@h", "redis://[::1]:6379/3", "unix:///run/redis.sock"])
+def test_addresses_of_redis_are_taken_as_they_are(url: str) -> None:
+    assert environment.broker(url) == url
+
+
+def test_hosts_and_origins_are_read_as_django_writes_them() -> None:
+    hosts = ["*", ".example.com", "hub-1.example.com", "10.0.0.7", "[::1]"]
+    origins = ["https://hub.example.com", "http://127.0.0.1:8000", "https://*.example.com"]
+
+    assert environment.hosts(", ".join(hosts)) == hosts
+    assert environment.origins(", ".join(origins)) == origins
 
 
 def test_secret_key_is_required_in_production(tmp_path: Path) -> None:
