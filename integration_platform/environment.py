@@ -206,6 +206,15 @@ def kept_in(path: Path, make: Callable[[], str]) -> str:
         return path.read_text().strip()
 
 
+def log_file(data_dir: Path) -> str:
+    """Where LOG_FILES writes; its folder is made."""
+    folder = data_dir / "logs"
+    with naming_data_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder)
+    return str(folder / "platform.log")
+
+
 @contextlib.contextmanager
 def naming_data_dir() -> Iterator[None]:
     """What goes wrong with a file or folder in there is the variable's fault."""

@@ -204,17 +204,44 @@ UNFOLD = {
     "SIDEBAR": SIDEBAR,
 }
 
+# Django logs each of these refusals, most with a traceback
+CAUSED_BY_OUTSIDERS = (
+    "csrf",
+    "BadRequest",
+    "DisallowedHost",
+    "RequestDataTooBig",
+    "SuspiciousFileOperation",
+    "SuspiciousMultipartForm",
+    "SuspiciousOperation",
+    "SuspiciousSession",
+    "TooManyFieldsSent",
+    "TooManyFilesSent",
+)
+LOG_FILES = read("LOG_FILES", environment.boolean, "1" if environment.started_here() else "0")
+LOG_HANDLERS = {"console": {"class": "logging.StreamHandler", "formatter": "line"}}
+if LOG_FILES:
+    LOG_HANDLERS["file"] = {
+        "()": "integration_platform.logs.SharedFile",
+        "formatter": "line",
+        "filename": environment.log_file(DATA_DIR),
+        "max_bytes": 10 * 1024 * 1024,
+        "kept": 5,
+    }
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "integration_platform.logs.LineFormatter"}},
-    "filters": {"unforeseen": {"()": "integration_platform.logs.UnforeseenOnly"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": "WARNING"},
+    "filters": {
+        "unforeseen": {"()": "integration_platform.logs.UnforeseenOnly"},
+        "outsiders": {"()": "integration_platform.logs.Outsiders"},
+    },
+    "handlers": LOG_HANDLERS,
+    "root": {"handlers": list(LOG_HANDLERS), "level": "WARNING"},
     "loggers": {
         "integration_platform": {"level": "INFO"},
         "messages": {"level": "INFO"},
         "connectors": {"level": "INFO"},
         "django.request": {"level": "ERROR", "filters": ["unforeseen"]},
+        **{f"django.security.{name}": {"filters": ["outsiders"]} for name in CAUSED_BY_OUTSIDERS},
     },
 }
