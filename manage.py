@@ -1,9 +1,21 @@
 #!/usr/bin/env python
 import os
+import signal
 import sys
+from types import FrameType
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
+
+def end_at_once(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] in (["start"], ["worker"]):  # until they have something in hand, and stop it in order
+        signal.signal(signal.SIGTERM, end_at_once)
+        signal.signal(signal.SIGINT, end_at_once)
+
+from django.core.exceptions import ImproperlyConfigured  # noqa: E402 - loading takes most of a second
+from django.core.management import execute_from_command_line  # noqa: E402
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_platform.settings")

@@ -50,7 +50,9 @@ def test_bad_value_stops_the_start_and_names_its_variable(name: str, value: str,
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("url", ["redis://h:6379/0", "rediss://u:p@h", "redis://[::1]:6379/3", "unix:///run/redis.sock"])
+@pytest.mark.parametrize(
+    "url", ["redis://h:6379/0", "rediss://u:p@h", "redis://[::1]:6379/3", "unix:///run/redis.sock"]
+)
 def test_addresses_of_redis_are_taken_as_they_are(url: str) -> None:
     assert environment.broker(url) == url
 

@@ -1,5 +1,6 @@
 """`manage.py start` and `manage.py worker` as their users run them."""
 
+import io
 import json
 import os
 import re
@@ -13,7 +14,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from django.contrib.auth import get_user_model
 
+from integration_platform.management.commands.start import Command, allowed_hosts, ensure_administrator
+from tests.factories import ApplicationFactory
 from tests.processes import environment_of_a_user
 
 ROOT = Path(__file__).parents[2]
@@ -23,14 +27,13 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 class Started:
     """One `manage.py start` on a data folder of its own."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.base = f"http://127.0.0.1:{self.port}"
         self.output = folder / "output.txt"
-        self.environment = environment_of_a_user()
-        self.environment["DATA_DIR"] = str(folder / "data")
+        self.environment = {**environment_of_a_user(), "DATA_DIR": str(folder / "data"), **variables}
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "start", "--port", str(self.port), *arguments],
@@ -64,14 +67,18 @@ class Started:
 def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
     begun: list[Started] = []
 
-    def begin(*arguments: str) -> Started:
-        begun.append(Started(tmp_path, *arguments))
+    def begin(*arguments: str, **variables: str) -> Started:
+        begun.append(Started(tmp_path, *arguments, **variables))
         return begun[-1]
 
     yield begin
     for one in begun:
         if one.process.poll() is None:
             one.stop()
+
+
+def say_nothing(text: str) -> None:
+    raise BrokenPipeError
 
 
 def children_of(pid: int) -> dict[str, int]:
@@ -97,6 +104,8 @@ def test_fresh_start_serves_what_it_prints(start: Callable[..., Started]) -> Non
     result = json.loads(subprocess.run(["/bin/sh", "-c", fetch], capture_output=True, check=True).stdout)
 
     assert f"{platform.base}/admin/" in printed
+    assert printed.index("password") < printed.index("Ready:")
+    assert "Starting" in Path(platform.environment["DATA_DIR"], "logs", "platform.log").read_text()
     assert re.search(r"account admin, password \S{12,} ", printed)
     assert synchronous["response"]["body"]["state"] == "booked"
     assert asynchronous["status"] == "queued"
@@ -123,6 +132,73 @@ def test_what_dies_is_started_again_and_a_second_start_changes_nothing(start: Ca
     again.until(lambda: "Ready:" in again.text())
 
     assert "with the password that it was given" in again.text()
+
+
+def test_web_server_that_hangs_is_replaced(start: Callable[..., Started]) -> None:
+    """It listens on the address of a name, too: granian itself takes no names."""
+    platform = start("--no-demo", "--host", "localhost")
+    platform.until(lambda: "Ready:" in platform.text())
+    web = next(pid for command, pid in children_of(platform.process.pid).items() if "granian" in command)
+
+    os.killpg(web, signal.SIGSTOP)
+    begun = time.monotonic()
+    platform.until(lambda: "web server hangs" in platform.text(), seconds=25)
+    seconds = time.monotonic() - begun
+
+    platform.until(platform.is_ready)
+    assert 10 < seconds < 20
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("seconds", [0.4, 1.5, 3.0])
+def test_start_that_is_stopped_while_it_begins_ends_well(
+    start: Callable[..., Started], number: signal.Signals, seconds: float
+) -> None:
+    platform = start()
+    time.sleep(seconds)
+
+    platform.process.send_signal(number)
+
+    assert platform.process.wait(15) == 0
+    assert "Traceback" not in platform.text()
+
+
+@pytest.mark.django_db
+def test_password_that_nobody_could_read_makes_no_account() -> None:
+    with pytest.raises(BrokenPipeError):
+        ensure_administrator(say_nothing)
+
+    assert not get_user_model().objects.exists()
+
+
+@pytest.mark.django_db
+def test_start_without_the_demo_says_that_an_earlier_one_is_left() -> None:
+    output = io.StringIO()
+    command = Command(stdout=output)
+
+    command.prepare_demo(8000, wanted=False)
+    ApplicationFactory(slug="demo-erp")
+    command.prepare_demo(8000, wanted=False)
+
+    assert output.getvalue().count("demo of an earlier start") == 1
+
+
+def test_whoever_listens_on_a_network_is_called_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALLOWED_HOSTS")
+
+    assert allowed_hosts("hub.local", "fd00::7")["ALLOWED_HOSTS"].endswith(",hub.local,[fd00::7]")
+
+    monkeypatch.setenv("ALLOWED_HOSTS", "hub.example.com")
+
+    assert allowed_hosts("hub.local", "fd00::7") == {}
+
+
+def test_database_that_cannot_be_reached_is_said(start: Callable[..., Started]) -> None:
+    platform = start(DATABASE_URL="postgres://user@127.0.0.1:1/name")
+
+    assert platform.process.wait(60) == 1
+    assert "DATABASE_URL: the database cannot be used" in platform.text()
+    assert "Traceback" not in platform.text()
 
 
 def test_taken_port_is_said_and_nothing_is_started(start: Callable[..., Started], tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """`manage.py start`: the whole platform in one terminal."""
 
 import contextlib
+import errno
+import logging
 import os
 import resource
 import secrets
@@ -8,7 +10,8 @@ import socket
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,19 +20,25 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 
 from connectors.configuration import apply_configuration
 from connectors.models import Application, Endpoint
+from integration_platform.environment import HOST
 from integration_platform.supervisor import Child, Supervisor
+from messages.database import UNREACHABLE, first_line
+
+log = logging.getLogger(__name__)
 
 DEMO_FILE = Path(__file__).resolve().parents[2] / "demo" / "demo.yaml"
 DEMO_APPLICATION = "demo-erp"
 GRACE_SECONDS = 13.0
 WEB_GRACE_SECONDS = 8
 MAX_REQUESTS_AT_ONCE = 16_384  # of a process; those on their way and those that wait for their answers included
-PROBE_SECONDS = 5.0
-PROBE_TIMEOUT_SECONDS = 5.0
-PROBES_MISSED = 4
+PROBE_SECONDS = 1.0
+PROBE_TIMEOUT_SECONDS = 2.0
+PROBES_MISSED = 5  # in a row: a web server that hangs is replaced after 14 to 15 s
+UP_WITHIN_SECONDS = 60.0
 READY_WITHIN_SECONDS = 90.0
 
 
@@ -42,29 +51,55 @@ class Command(BaseCommand):
         parser.add_argument("--no-demo", action="store_true", help="Without the demo's applications and destination.")
 
     def handle(self, *, host: str, port: int, no_demo: bool, **options: Any) -> None:
-        check_port(host, port)
+        address = address_of(host, port)
         raise_open_files()
-        call_command("migrate", interactive=False, verbosity=0)
-        account = ensure_administrator()
-        demo_port = None if no_demo else prepare_demo(port)
-        probe = Probe(host, port)
-        supervisor = Supervisor(children(host, port, demo_port, probe), grace_seconds=GRACE_SECONDS)
+        log.info("Starting the integration platform …")
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+        except UNREACHABLE as error:
+            raise CommandError(f"DATABASE_URL: the database cannot be used. {first_line(error)}") from None
+        account = ensure_administrator(self.say)
+        demo_port = self.prepare_demo(port, wanted=not no_demo)
+        probe = Probe(address, port)
+        supervisor = Supervisor(children(host, address, port, demo_port, probe), grace_seconds=GRACE_SECONDS)
         supervisor.handle_signals()
-        self.stdout.write("Starting the integration platform …")
         welcome = Welcome(self, probe, account, with_demo=not no_demo)
         supervisor.run(welcome.every_look)
-        self.stdout.write("Stopped.")
+        log.info("Stopped.")
+
+    def prepare_demo(self, port: int, *, wanted: bool) -> int | None:
+        """The port of the demo's destination, or None without the demo."""
+        if wanted:
+            return prepare_demo(port)
+        if Application.objects.filter(slug=DEMO_APPLICATION).exists():
+            self.say("The demo of an earlier start is still configured; without its destination, its routes fail.")
+        return None
+
+    def say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
 
 
-def check_port(host: str, port: int) -> None:
-    """Raises CommandError if somebody listens there already, before anything is changed."""
+def address_of(host: str, port: int) -> str:
+    """The IP address of `host`, since granian takes no names; IPv4 where a name has both, as most callers try it.
+
+    Raises CommandError if there is none, or if somebody listens there already, before anything is changed.
+    """
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except (OSError, OverflowError) as error:
-        raise CommandError(f"Cannot listen on {host}:{port}: {error}. Choose another one with --port.") from None
+            probe.bind(address)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise CommandError(f"Cannot listen on {host}:{port}: {reason_of(error)}. See --host and --port.") from None
+    return str(address[0])
+
+
+def reason_of(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return "something listens there already"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def raise_open_files() -> None:
@@ -74,18 +109,22 @@ def raise_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def ensure_administrator() -> str:
-    """Makes the account `admin` if there is no superuser yet; returns what to tell about it."""
+def ensure_administrator(say: Callable[[str], None]) -> str:
+    """Makes the account `admin` if there is no superuser yet; returns what to tell about it later.
+
+    A password is said before it is committed: one that nobody has read would lock everybody out.
+    """
     users = get_user_model().objects
     existing = users.filter(is_superuser=True, is_active=True).order_by("pk").first()
     if existing is not None:
         return f"account {existing.get_username()}, with the password that it was given"
     given = os.environ.get("DJANGO_SUPERUSER_PASSWORD", "")
     password = given or secrets.token_urlsafe(12)
-    users.create_superuser("admin", "", password)
-    if given:
-        return "account admin, with the password in DJANGO_SUPERUSER_PASSWORD"
-    return f"account admin, password {password} (shown this once)"
+    with transaction.atomic():
+        users.create_superuser("admin", "", password)
+        if not given:
+            say(f"The administrator: account admin, password {password} (shown this once)")
+    return f"account admin, with the password {'in DJANGO_SUPERUSER_PASSWORD' if given else 'above'}"
 
 
 def prepare_demo(port: int) -> int:
@@ -117,34 +156,47 @@ def free_port(wanted: int) -> int:
 class Probe:
     """Asks the web server from time to time whether it still answers."""
 
-    def __init__(self, host: str, port: int) -> None:
-        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-        self.base = f"http://{shown}:{port}"
+    def __init__(self, address: str, port: int) -> None:
+        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104
+        self.base = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+        self._host = known_host()
         self._missed = 0
         self._next = 0.0
+        self._answered_at = 0.0
 
     def answers(self, path: str, *, seconds: float) -> bool:
+        request = urllib.request.Request(self.base + path, headers=self._host)  # noqa: S310 - our own address
         try:
-            with urllib.request.urlopen(self.base + path, timeout=seconds) as response:  # noqa: S310 - our own address
-                return bool(response.status == 200)
-        except OSError:  # an HTTPError is one, too
+            with urllib.request.urlopen(request, timeout=seconds) as response:  # noqa: S310
+                answered = response.status == 200
+        except (OSError, HTTPException):  # a status of 400 and more is an OSError, too
             return False
+        if answered:
+            self._answered_at = time.monotonic()
+        return answered
 
     def sick(self, child: Child, now: float) -> str | None:
-        """Why the web server should be replaced: it did not answer several times in a row."""
-        if now < max(self._next, child.started_at + PROBE_SECONDS):
+        """Why the web server should be replaced: it did not answer several times in a row, or has never done so."""
+        if now < self._next:
             return None
-        self._missed = 0 if self.answers("/health/live", seconds=PROBE_TIMEOUT_SECONDS) else self._missed + 1
+        answered = self.answers("/health/live", seconds=PROBE_TIMEOUT_SECONDS)
         self._next = time.monotonic() + PROBE_SECONDS
-        if self._missed < PROBES_MISSED:
-            return None
-        self._missed = 0
-        return "hangs: it does not answer"
+        starting = self._answered_at < child.started_at
+        self._missed = 0 if answered or starting else self._missed + 1
+        if starting and now > child.started_at + UP_WITHIN_SECONDS:
+            return "hangs: it has not come up"
+        return "hangs: it does not answer" if self._missed >= PROBES_MISSED else None
 
 
-def children(host: str, port: int, demo_port: int | None, probe: Probe) -> list[Child]:
-    environment = shared_environment(demo_port)
-    web = Child("web server", web_command(host, port), environment)
+def known_host() -> dict[str, str]:
+    """A Host header that ALLOWED_HOSTS knows, for questions of our own at an address that it may not list."""
+    listed = settings.ALLOWED_HOSTS[0] if settings.ALLOWED_HOSTS else "*"
+    return {} if listed == "*" else {"Host": listed.removeprefix(".")}
+
+
+def children(host: str, address: str, port: int, demo_port: int | None, probe: Probe) -> list[Child]:
+    environment = {"LOG_FILES": "1", **shared_environment(demo_port), **allowed_hosts(host, address)}
+    web = Child("web server", web_command(address, port), environment)
     web.sick = lambda now: probe.sick(web, now)
     manage = str(settings.BASE_DIR / "manage.py")
     found = [web, Child("worker", [sys.executable, manage, "worker"], environment)]
@@ -153,6 +205,14 @@ def children(host: str, port: int, demo_port: int | None, probe: Probe) -> list[
             Child("demo destination", [sys.executable, "-m", "integration_platform.demo.destination", str(demo_port)])
         )
     return found
+
+
+def allowed_hosts(host: str, address: str) -> Mapping[str, str]:
+    """Whoever listens on an address of a network wants to be called by it, unless ALLOWED_HOSTS says otherwise."""
+    if os.environ.get("ALLOWED_HOSTS", "").strip():
+        return {}
+    named = [f"[{name}]" if ":" in name else name for name in (host, address)]
+    return {"ALLOWED_HOSTS": ",".join(dict.fromkeys([*settings.ALLOWED_HOSTS, *filter(HOST.fullmatch, named)]))}
 
 
 def shared_environment(demo_port: int | None) -> Mapping[str, str]:
