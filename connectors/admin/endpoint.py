@@ -1,11 +1,8 @@
 """Endpoints: where and how we call an application."""
 
-import ipaddress
 from typing import Any
-from urllib.parse import urlsplit
 
 from django import forms
-from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -21,12 +18,12 @@ from unfold.widgets import (
 
 from connectors.admin.base import NamedAdmin, links, page_of
 from connectors.admin.pausing import Pausable
+from connectors.advice import advice
 from connectors.auth import SCHEMES, InvalidAuth, Parameter, build
 from connectors.choices import EndpointAuth
 from connectors.forms import ExactJSONFormField
 from connectors.models import Endpoint
 from connectors.models.endpoint import secret_headers
-from connectors.networks import refusal
 
 PARAMETERS: dict[str, dict[str, Parameter]] = {}
 """What each name means to the schemes that have it."""
@@ -216,23 +213,10 @@ class EndpointAdmin(Pausable, NamedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if warning := private_address(obj.url):
+        for warning in advice(obj):
             self.message_user(request, warning, level="warning")
         if named := secret_headers(obj.headers):
             warning = (
                 f"Headers are stored and shown as they are; {', '.join(named)} may belong into the authentication."
             )
             self.message_user(request, warning, level="warning")
-
-
-def private_address(url: str) -> str | None:
-    """A warning for an address written as a number that would be refused; names are judged when they are called."""
-    parts = urlsplit(url)
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if parts.hostname == "localhost" else parts.hostname or "")
-    except ValueError:
-        return None
-    reason = refusal(
-        address, parts.port or (443 if parts.scheme == "https" else 80), settings.OUTBOUND_ALLOWED_NETWORKS
-    )
-    return f"Calls to it will be refused: {reason}." if reason else None

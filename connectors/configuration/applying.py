@@ -6,7 +6,7 @@ that are not given or whose variable is not set; and whether a route or an endpo
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -15,6 +15,7 @@ from django.db import transaction
 from connectors import auth as auths
 from connectors import formats
 from connectors import mapping as mappings
+from connectors.advice import advice
 from connectors.choices import (
     Algorithm,
     Encoding,
@@ -46,12 +47,16 @@ CIRCUIT_KEYS = ("enabled", "failure_share", "minimum_calls", "window_seconds", "
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened to one object: created, changed or unchanged; `detail` names what changed, never a value."""
+    """What happened to one object: created, changed or unchanged; `detail` names what changed, never a value.
+
+    `advice` is what saving it warns about, in sentences.
+    """
 
     action: str
     kind: str
     slug: str
     detail: str = ""
+    advice: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.action} {self.kind} {self.slug}{f' ({self.detail})' if self.detail else ''}"
@@ -301,7 +306,9 @@ class _Applying:
             values["auth"] = MISSING
         values.update(self._tls(section, endpoint))
         section.end()
-        self._save("endpoint", section, endpoint, values)
+        change = self._save("endpoint", section, endpoint, values)
+        if change is not None:
+            self.changes[-1] = replace(change, advice=tuple(advice(endpoint)))
 
     def _auth(self, section: Section, endpoint: Endpoint) -> bool:
         """Takes the auth into the row; whether it differs from what is stored."""

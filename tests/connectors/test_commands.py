@@ -1,5 +1,7 @@
 import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,22 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from connectors.models import Application
+from connectors.networks import AllowedNetworks
+from tests.processes import environment_of_a_user
 
 pytestmark = pytest.mark.django_db
+ROOT = Path(__file__).parents[2]
+ENDPOINTS = """
+version: 1
+applications:
+  - slug: erp
+    endpoints:
+      - {slug: private, url: "http://127.0.0.1:9/orders"}
+      - {slug: listed, url: "http://10.0.0.7/orders"}
+      - {slug: empty, url: "https://erp.example.com/orders", method: GET}
+      - {slug: by-address, url: "https://erp.example.com/orders/{id}", method: DELETE}
+      - {slug: by-query, url: "https://erp.example.com/orders", method: GET, query: {id: "{id}"}}
+"""
 FILE = "version: 1\napplications: [{slug: crm, credentials: [{secret: '${CRM_SECRET}'}]}]\n"
 
 
@@ -32,8 +48,59 @@ def test_apply_prints_a_line_for_each_object(file: str) -> None:
     assert printed.splitlines() == [
         "created application crm",
         "created credential crm/main",
-        "2 created, 0 changed, 0 unchanged",
+        "2 created.",
     ]
+
+
+def test_apply_says_what_will_hardly_work_and_does_it(tmp_path: Path, settings: Any, capsys: Any) -> None:
+    settings.OUTBOUND_ALLOWED_NETWORKS = AllowedNetworks.parse("10.0.0.0/8")
+    path = tmp_path / "platform.yaml"
+    path.write_text(ENDPOINTS)
+
+    printed = run("apply", str(path))
+
+    assert printed.splitlines()[-1] == "6 created."
+    assert capsys.readouterr().err.splitlines() == [
+        (
+            "warning: endpoint private: Calls to it will be refused: 127.0.0.1 is a private address that "
+            "OUTBOUND_ALLOWED_NETWORKS does not list."
+        ),
+        (
+            "warning: endpoint empty: GET sends no body, and no value of the message stands in the address, the query or "
+            "a header, such as {order.id}: the destination learns nothing of it."
+        ),
+    ]
+
+
+def test_last_line_says_changed_only_where_something_was(file: str) -> None:
+    run("apply", file)
+    Path(file).write_text(f"{FILE}lookup_tables: [{{slug: countries}}]\n".replace("slug: crm", "slug: crm, name: CRM"))
+
+    assert run("apply", file, "--check").splitlines()[-1] == "1 created, 1 changed. Only checked, nothing was saved."
+
+
+@pytest.mark.parametrize("command", [("apply", "platform.yaml"), ("export",), ("rotate_secrets",)])
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "The database lacks migrations. Run `manage.py migrate` first"),
+        ({"DATABASE_URL": "postgres://user@127.0.0.1:1/name"}, "DATABASE_URL: the database cannot be used."),
+    ],
+)
+def test_database_that_is_not_ready_is_one_line(
+    tmp_path: Path, command: tuple[str, ...], variables: dict[str, str], said: str
+) -> None:
+    (tmp_path / "platform.yaml").write_text(FILE)
+    given = {**environment_of_a_user(), "DEBUG": "1", "DATA_DIR": str(tmp_path), "CRM_SECRET": "x" * 20, **variables}
+
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), *command],
+        cwd=tmp_path, env=given, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"CommandError: {said}")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_apply_check_saves_nothing(file: str) -> None:
@@ -93,7 +160,7 @@ def test_export_writes_what_apply_reads(file: str, tmp_path: Path, monkeypatch: 
 
     run("export", "--output", str(tmp_path / "out.yaml"))
 
-    assert run("apply", str(tmp_path / "out.yaml")).endswith("0 created, 0 changed, 2 unchanged\n")
+    assert run("apply", str(tmp_path / "out.yaml")).endswith("Nothing to change: 2 objects.\n")
     assert run("export") == (tmp_path / "out.yaml").read_text()
     assert "the-crm-secret" not in run("export")
 

@@ -1,15 +1,18 @@
 """`manage.py apply FILE`: configuration by file."""
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from connectors.configuration import MAX_BYTES, InvalidConfiguration, apply_configuration
+from connectors.configuration import MAX_BYTES, Change, InvalidConfiguration, apply_configuration
+from connectors.management.database import DatabaseCommand
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Creates and changes what the configuration file names, in one transaction; an invalid file changes nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,10 +31,16 @@ class Command(BaseCommand):
             raise CommandError(f"{file}: {count} fault{'' if count == 1 else 's'}; nothing was changed.") from None
         for change in changes:
             self.stdout.write(str(change))
-        counts = ", ".join(
-            f"{sum(change.action == word for change in changes)} {word}" for word in ("created", "changed", "unchanged")
-        )
-        self.stdout.write(f"{counts}{'; only checked, nothing was saved' if check else ''}")
+            for sentence in change.advice:
+                self.stderr.write(f"warning: {change.kind} {change.slug}: {sentence}")
+        self.stdout.write(f"{summary(changes)}{' Only checked, nothing was saved.' if check else ''}")
+
+
+def summary(changes: Sequence[Change]) -> str:
+    """One sentence, which has the word "changed" only where something was."""
+    counts = Counter(change.action for change in changes)
+    told = [f"{counts[word]} {word}" for word in ("created", "changed") if counts[word]]
+    return f"{', '.join(told)}." if told else f"Nothing to change: {len(changes)} object{'s' * (len(changes) != 1)}."
 
 
 def read_text(file: Path) -> str:

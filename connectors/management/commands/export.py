@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from connectors.configuration import export_configuration
+from connectors.management.database import DatabaseCommand
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Writes the configuration in the format that apply reads; secrets are left out."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from connectors.management.database import DatabaseCommand
 from connectors.rotation import rotate_secrets
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Encrypts all stored secrets with the first of ENCRYPTION_KEYS. It may be interrupted and run again."
 
     def handle(self, *args: Any, **options: Any) -> None:
