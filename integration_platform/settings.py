@@ -59,6 +59,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "messages.request_ids.RequestIdMiddleware",
     "integration_platform.proxies.TrustedProxiesMiddleware",
+    "integration_platform.answers.AnswersMiddleware",
     "integration_platform.https.HttpsOnlyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",

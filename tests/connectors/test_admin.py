@@ -14,8 +14,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connectors.admin.credential import CredentialAdmin
-from connectors.admin.endpoint import private_address
 from connectors.admin.rows import LooseJSONField
+from connectors.advice import private_address
 from connectors.choices import Scheme
 from connectors.keys import key_matches
 from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Mapping, MappingVersion, Route

@@ -66,8 +66,8 @@ def test_apply_says_what_will_hardly_work_and_does_it(tmp_path: Path, settings: 
             "OUTBOUND_ALLOWED_NETWORKS does not list."
         ),
         (
-            "warning: endpoint empty: GET sends no body, and no value of the message stands in the address, the query or "
-            "a header, such as {order.id}: the destination learns nothing of it."
+            "warning: endpoint empty: GET sends no body, and no value of the message stands in the address, the query "
+            "or a header, such as {order.id}: the destination learns nothing of it."
         ),
     ]
 
