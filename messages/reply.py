@@ -40,7 +40,7 @@ def accept(plan: RoutePlan, incoming: Incoming, *, revision: int | None = None) 
     probe, standing = None, None
     try:
         if plan.paused or plan.endpoint.paused:
-            raise LaneUnavailable("paused", "This route is paused.")
+            raise LaneUnavailable("paused", f"This {'route' if plan.paused else 'endpoint'} is paused.")
         probe = breaker.admit(plan.endpoint)
     except LaneUnavailable as unavailable:
         standing = unavailable

@@ -307,7 +307,9 @@ def _asynchronous(http: HttpRequest, accepted: Accepted, plan: RoutePlan) -> Htt
 
 def _accepted(message: Message, plan: RoutePlan, url: str) -> HttpResponse:
     document = accepted_document(message, plan.slug, status=message.status, result_url=url)
-    headers = {"Location": url, "Retry-After": RETRY_AFTER_OPEN}
+    headers = {"Location": url}
+    if not message.is_final:
+        headers["Retry-After"] = RETRY_AFTER_OPEN
     return HttpResponse(formats.dump(document), status=202, content_type=formats.JSON, headers=headers)
 
 

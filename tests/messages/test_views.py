@@ -518,6 +518,28 @@ def test_idempotent_repeat_of_an_async_message() -> None:
     problem(post(body={"a": 2}, Idempotency_Key="k-1"), 422, "idempotency-mismatch")
 
 
+def test_repeat_of_an_async_message_that_has_ended_asks_nobody_to_come_back() -> None:
+    configure_route()
+    first = post(Idempotency_Key="k")
+    Message.objects.update(status="succeeded")
+
+    second = post(Idempotency_Key="k")
+
+    assert (second.status_code, second.json()["status"]) == (202, "succeeded")
+    assert "Retry-After" in first
+    assert "Retry-After" not in second
+
+
+@pytest.mark.parametrize("paused", [Route, Endpoint])
+def test_sync_caller_is_told_what_is_paused(paused: type[Model]) -> None:
+    configure_route()
+    pause(paused)
+
+    document = problem(post(f"{ORDERS}/sync"), 503, "paused")
+
+    assert document["detail"] == f"This {paused._meta.verbose_name} is paused."
+
+
 def test_idempotent_repeat_of_a_sync_message(destination: Destination) -> None:
     destination.answers("/orders", Answer(201, {"n": 1}), Answer(201, {"n": 2}))
     configure_route(destination.url("/orders"))
