@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.templatetags.static import static
@@ -219,7 +220,7 @@ CAUSED_BY_OUTSIDERS = (
     "TooManyFilesSent",
 )
 LOG_FILES = read("LOG_FILES", environment.boolean, "1" if environment.started_here() else "0")
-LOG_HANDLERS = {"console": {"class": "logging.StreamHandler", "formatter": "line"}}
+LOG_HANDLERS: dict[str, dict[str, Any]] = {"console": {"class": "logging.StreamHandler", "formatter": "line"}}
 if LOG_FILES:
     LOG_HANDLERS["file"] = {
         "()": "integration_platform.logs.SharedFile",
