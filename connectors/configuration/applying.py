@@ -307,7 +307,7 @@ class _Applying:
         values.update(self._tls(section, endpoint))
         section.end()
         change = self._save("endpoint", section, endpoint, values)
-        if change is not None:
+        if change is not None and change.action != "unchanged":
             self.changes[-1] = replace(change, advice=tuple(advice(endpoint)))
 
     def _auth(self, section: Section, endpoint: Endpoint) -> bool:

@@ -40,7 +40,7 @@ def sender(platform: Platform) -> Platform:
     (file,) = re.findall(r"   ```yaml\n(.+?)   ```", README, re.DOTALL)
     written = re.search(r"         - (\{.+\})\n", file)
     assert written is not None
-    file = file.replace(written[1], "\n         - ".join(lines)).replace("demo-erp-orders", "plain")
+    file = file.replace(written[1], "\n         - ".join(lines)).replace("demo-erp-stock", "plain")
     unicode = "\n         - {name: letters, scheme: api_key, secret: schlüssel-ключ}\n"
     platform.apply(file.replace("   routes:", f"{unicode}   routes:", 1))
     return platform
