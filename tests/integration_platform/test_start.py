@@ -94,7 +94,7 @@ def test_fresh_start_serves_what_it_prints(start: Callable[..., Started]) -> Non
     platform = start()
     platform.until(lambda: "Ready:" in platform.text())
     printed = platform.text()
-    commands = re.findall(r"^  (curl .*?)(?=\n\n)", printed, re.MULTILINE | re.DOTALL)
+    commands = re.findall(r"^  (curl .*)$", printed, re.MULTILINE)
 
     synchronous, asynchronous = (
         json.loads(subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True).stdout)

@@ -268,21 +268,23 @@ class Welcome:
 
 
 def demo_lines(base: str) -> list[str]:
-    """Calls to copy; the order's number is the idempotency key, so it is made new at each call."""
+    """Calls to copy, a line each; the order's number is the idempotency key, so it is made new at each call."""
     return [
         "A synchronous call: the answer is the destination's confirmation.",
-        *curl(f"{base}/webhooks/demo-orders/sync"),
+        "",
+        curl(f"{base}/webhooks/demo-orders/sync"),
         "",
         "An asynchronous call: accepted at once, the result is fetched by the correlation id.",
-        *curl(f"{base}/webhooks/demo-orders"),
+        "",
+        curl(f"{base}/webhooks/demo-orders"),
         "",
         f"  curl -H 'X-API-Key: demo-shop-key' '{base}/results/CORRELATION_ID?wait=10'",
     ]
 
 
-def curl(url: str) -> list[str]:
-    return [
-        f"  curl -H 'X-API-Key: demo-shop-key' -H 'Content-Type: application/json' {url} \\",
-        """    -d '{"id": "'$(date +%s%N)'", "customer": {"id": 7, "name": "Ada", "country": "Norway"},""",
-        """         "items": [{"sku": "TEA-1", "quantity": 2, "price": 19.90}]}'""",
-    ]
+def curl(url: str) -> str:
+    order = (
+        """'{"id": "'$(date +%s%N)'", "customer": {"id": 7, "name": "Ada", "country": "Norway"}, """
+        """"items": [{"sku": "TEA-1", "quantity": 2, "price": 19.90}]}'"""
+    )
+    return f"  curl -H 'X-API-Key: demo-shop-key' -H 'Content-Type: application/json' {url} -d {order}"
