@@ -201,6 +201,22 @@ def test_database_that_cannot_be_reached_is_said(start: Callable[..., Started]) 
     assert "Traceback" not in platform.text()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--port", "70000"), "argument --port: a port is a number from 1 to 65535"),
+        (("--port", "none"), "argument --port: a port is a number from 1 to 65535"),
+        (("--host", "999.1.1.1"), "Cannot listen on 999.1.1.1:"),
+    ],
+)
+def test_address_that_nobody_has_is_said(start: Callable[..., Started], arguments: tuple[str, ...], said: str) -> None:
+    platform = start(*arguments)
+
+    assert platform.process.wait(60) != 0
+    assert said in platform.text()
+    assert "Traceback" not in platform.text()
+
+
 def test_taken_port_is_said_and_nothing_is_started(start: Callable[..., Started], tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -1,5 +1,6 @@
 """`manage.py start`: the whole platform in one terminal."""
 
+import argparse
 import contextlib
 import errno
 import logging
@@ -47,7 +48,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="Address to listen on (default 127.0.0.1).")
-        parser.add_argument("--port", type=int, default=8000, help="Port to listen on (default 8000).")
+        parser.add_argument("--port", type=port_number, default=8000, help="Port to listen on (default 8000).")
         parser.add_argument("--no-demo", action="store_true", help="Without the demo's applications and destination.")
 
     def handle(self, *, host: str, port: int, no_demo: bool, **options: Any) -> None:
@@ -80,6 +81,12 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
+def port_number(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
+    return int(text)
+
+
 def address_of(host: str, port: int) -> str:
     """The IP address of `host`, since granian takes no names; IPv4 where a name has both, as most callers try it.
 
@@ -91,7 +98,7 @@ def address_of(host: str, port: int) -> str:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise CommandError(f"Cannot listen on {host}:{port}: {reason_of(error)}. See --host and --port.") from None
     return str(address[0])
 
