@@ -161,6 +161,10 @@ PUMP_BUDGET_SECONDS = (
 PUMP_MAX_LANES = 64
 PUMP_LINGER_SECONDS = 1.0
 LEASE_SECONDS = 30
+# After so long a cluster is taken for one that hangs: workers show themselves every three seconds, a pump each second,
+# and a monitor as soon as a task has ended. An ordinary task may take its whole time-out without a sign.
+STALE_SECONDS = 30
+TASKS_STALE_SECONDS = 330
 Q_CLUSTER = {
     "name": "integration-platform",
     "broker_class": "messages.broker.RedisTaskBroker" if BROKER_URL else "messages.broker.DatabaseTaskBroker",

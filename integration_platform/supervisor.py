@@ -30,13 +30,15 @@ GUARDIAN = [sys.executable, "-m", "integration_platform.guardian"]
 class Child:
     """A process to keep alive.
 
-    `sick` says why it should be replaced although it runs, or None. `before_stop` is called before it gets SIGTERM.
+    `sick` says why it should be replaced although it runs, or None. `before_start` is called before it is started, each
+    time, and `before_stop` before it gets SIGTERM.
     """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     sick: Callable[[float], str | None] | None = None
+    before_start: Callable[[], None] | None = None
     before_stop: Callable[[], None] | None = None
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
@@ -114,6 +116,8 @@ class Supervisor:
 
 def start(child: Child) -> None:
     """Starts it behind a guardian, in a process group of its own, without the terminal's input."""
+    if child.before_start is not None:
+        child.before_start()
     environment = {**os.environ, **child.environment}
     child.process = subprocess.Popen(
         [*GUARDIAN, str(os.getpid()), *child.command], env=environment, start_new_session=True, stdin=subprocess.DEVNULL
@@ -138,21 +142,28 @@ def kill_group(child: Child) -> None:
     child.process.wait()
 
 
-def silent_role(
-    folder: Path, roles: Sequence[str], *, seconds: float, start_seconds: float, started_at: float
-) -> str | None:
-    """Why a child that touches one file for each role counts as hanging, or None.
+def silent(path: Path, *, seconds: float, start_seconds: float, started_at: float) -> str | None:
+    """Why a child with a role that touches `path` now and then counts as hanging, or None.
 
     `started_at` is monotonic: a role that has not shown itself since then has `start_seconds`, any other `seconds`.
     """
     now = time.time()
     born = now - (time.monotonic() - started_at)
-    for role in roles:
-        try:
-            seen = (folder / role).stat().st_mtime
-        except FileNotFoundError:
-            seen = 0.0
-        silent, allowed = (now - seen, seconds) if seen >= born else (now - born, start_seconds)
-        if silent > allowed:
-            return f"hangs: its {role} has been silent for {silent:.0f} s"
-    return None
+    seen = _touched_at(path)
+    quiet, allowed = (now - seen, seconds) if seen >= born else (now - born, start_seconds)
+    return f"hangs: its {path.name} has been silent for {quiet:.0f} s" if quiet > allowed else None
+
+
+def unanswered(asked: Path, answer: Path, *, seconds: float) -> str | None:
+    """Why a child counts as hanging that touches `answer` each time after `asked` has been touched, or None."""
+    waits = time.time() - _touched_at(asked)
+    if not asked.exists() or _touched_at(answer) >= _touched_at(asked) or waits <= seconds:
+        return None
+    return f"hangs: its {answer.name} has not answered for {waits:.0f} s"
+
+
+def _touched_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

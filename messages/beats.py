@@ -1,10 +1,18 @@
-"""Signs of life that the supervisor watches: each role touches a file of its name. And back: the wish to stop."""
+"""Signs of life that the supervisor watches: each role touches a file of its name. And back: the wish to stop.
+
+A worker shows itself while it works. The monitor of a cluster can only do so when a task has ended, and a pump may work
+for minutes: so it is the end of a task that it is expected to answer.
+"""
 
 import os
 from pathlib import Path
 
 VARIABLE = "PLATFORM_BEAT_DIR"
 STOP = "stop"
+WORKER = "worker"
+MONITOR = "monitor"
+ENDED = "ended"
+"""Not a role: touched by the first task that ended and that the monitor has not heard of yet."""
 
 
 def beat(role: str) -> None:
@@ -14,6 +22,20 @@ def beat(role: str) -> None:
             Path(folder, role).touch()
         except FileNotFoundError:
             return  # the supervisor is gone and took its folder along; it is about to end us, too
+
+
+def task_ended() -> None:
+    """In a worker, before the monitor is told."""
+    folder = os.environ.get(VARIABLE)
+    if folder and _touched_at(Path(folder, ENDED)) <= _touched_at(Path(folder, MONITOR)):
+        beat(ENDED)
+
+
+def _touched_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def stop_wanted() -> bool:

@@ -16,12 +16,12 @@ from django_q.brokers.orm import ORM
 from django_q.brokers.redis_broker import Redis
 from django_q.conf import Conf
 from django_q.humanhash import uuid
-from django_q.signals import post_execute
+from django_q.signals import post_execute, post_execute_in_worker
 from django_q.signing import SignedPackage
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from messages.beats import beat
+from messages.beats import MONITOR, beat, task_ended
 from messages.database import UNREACHABLE, first_line
 from messages.lanes import any_due
 
@@ -49,13 +49,18 @@ def package(function: str) -> tuple[Any, str]:
     return None, SignedPackage.dumps(task)
 
 
-def monitor_beat(**_: object) -> None:
-    beat("monitor")
+def worker_ended_a_task(**_: object) -> None:
+    task_ended()
 
 
-# q2 says in its monitor process that a task is finished: the only way to see that this process still works. Connected
-# here, since a cluster makes its broker before it starts its processes, so that each of them has this module.
-post_execute.connect(monitor_beat, dispatch_uid="messages.broker.monitor_beat")
+def monitor_heard_of_it(**_: object) -> None:
+    beat(MONITOR)
+
+
+# q2 says in a worker that a task has ended, and then in its monitor process: the only way to see that the latter still
+# works. Connected here, since a cluster makes its broker before it starts its processes, so that each has this module.
+post_execute_in_worker.connect(worker_ended_a_task, dispatch_uid="messages.broker.worker_ended_a_task")
+post_execute.connect(monitor_heard_of_it, dispatch_uid="messages.broker.monitor_heard_of_it")
 
 
 class Beating:

@@ -42,15 +42,18 @@ class Bulkhead:
         self._running: Counter[int] = Counter()
         self._taken = 0
         self._waiting: dict[int, deque[tuple[Callable[..., Any], tuple[Any, ...]]]] = {}
+        self._closed = False
 
     def submit(self, endpoint: int, call: Callable[..., Any], *arguments: Any) -> None:
         with self._lock:
-            self._waiting.setdefault(endpoint, deque()).append((call, arguments))
-            self._start_what_may()
+            if not self._closed:
+                self._waiting.setdefault(endpoint, deque()).append((call, arguments))
+                self._start_what_may()
 
     def shutdown(self) -> None:
-        """Nothing that waits is started any more; what runs is not waited for."""
+        """Nothing that waits, or comes, is started any more; what runs is not waited for."""
         with self._lock:
+            self._closed = True
             self._waiting.clear()
         self._pool.shutdown(wait=False, cancel_futures=True)
 

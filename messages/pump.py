@@ -9,6 +9,7 @@ Why nothing is overtaken: a claim has at most one message out (`busy`), and its 
 an I/O thread refuses when its lease is nearly over, and renewing moves the deadline only for lanes that are ours.
 """
 
+import contextlib
 import logging
 import os
 import queue
@@ -66,6 +67,12 @@ class Hand:
     waiter: "Future[Finished] | None" = None
     """A synchronous request that waits for the first message."""
 
+    def excuse(self) -> None:
+        """Whoever waits is told that this process will not say how it was recorded."""
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None:
+            waiter.cancel()
+
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
@@ -108,6 +115,8 @@ class Pump:
         """Lanes may be waiting that this pump has no room for: then a lane in hand goes to the back after its turn."""
         self._next_changes = time.monotonic() + CHANGES_SECONDS
         self.done = 0
+        self.ended = False
+        """Nobody serves any more: what `take` is handed goes nowhere."""
 
     def run(self, *, budget_seconds: float, linger_seconds: float) -> int:
         """Works due lanes until the budget is spent or nothing was due for `linger_seconds`; returns messages done."""
@@ -156,13 +165,27 @@ class Pump:
         return not waits or overtime >= MAX_OVERTIME_SECONDS
 
     def serve(self) -> None:
-        """Until `stop`: works the lanes that `take` hands over."""
+        """Until `stop`: works the lanes that `take` hands over. What nobody foresaw ends it: see `WebPump`."""
         try:
             while not self._stopping or self._hands:
                 self._guarded(lambda: self._step(RECORD_RETRY_SECONDS if self._unrecorded else self._lease_seconds / 3))
+        except Exception:  # the edge of a thread: recorded with its traceback
+            log.exception("The pump of this web process failed; the next synchronous request starts another one.")
         finally:
+            self.ended = True  # first: whoever hands over a lane from now on excuses its caller himself
+            self._excuse_everybody()
             self._pool.shutdown()
             connection.close()
+
+    def _excuse_everybody(self) -> None:
+        """Who waits for a record looks for it in the database; others work the lanes once their leases are over."""
+        hands = [*self._hands.values(), *(hand for hand, _ in self._unrecorded)]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                entry = self._inbox.get_nowait()
+                hands += [] if entry is None else [entry if isinstance(entry, Hand) else entry.hand]
+        for hand in hands:
+            hand.excuse()
 
     def _guarded(self, step: Callable[[], Any]) -> Any:
         """A database that is away is waited for: outcomes are kept, and recorded if the lease still holds then."""
@@ -181,6 +204,8 @@ class Pump:
         hand = Hand(claim, plan, time.monotonic(), ahead=[work], busy=True, waiter=waiter)
         self._inbox.put(hand)  # first, so that its lease is renewed from the start
         self._pool.submit(plan.endpoint.id, self._deliver, hand, work)
+        if self.ended:
+            hand.excuse()
         return waiter
 
     def stop(self) -> None:
@@ -324,8 +349,7 @@ class Pump:
         if entry.outcome is None:  # too late to send: whoever is next may have the lane
             hand.busy = False
             self._forget(hand)
-            if hand.waiter is not None:  # first: it must not be forgotten when the database is away
-                hand.waiter.cancel()
+            hand.excuse()  # first: it must not be forgotten when the database is away
             lanes.release([hand.claim])
             _call_ended(hand, None)
             return
@@ -360,8 +384,7 @@ class Pump:
         except Exception:  # its lease runs out, and after some strikes the message ends as crashed, for all to see
             log.exception("The outcome of message %s could not be recorded.", entry.work.correlation_id)
             self._forget(hand)
-            if hand.waiter is not None:
-                hand.waiter.cancel()
+            hand.excuse()
             return False
         return True
 
@@ -426,7 +449,7 @@ def _policies(plans: Mapping[int, RoutePlan]) -> dict[int, Policy]:
 
 
 class WebPump:
-    """The pump of a web process, started with the first synchronous request and again after a fork."""
+    """The pump of a web process, started with the first synchronous request, and again after a fork or a failure."""
 
     def __init__(self, make: Callable[[], Pump]) -> None:
         self._make = make
@@ -437,7 +460,7 @@ class WebPump:
 
     def get(self) -> Pump:
         with self._lock:
-            if self._pump is None or self._pid != os.getpid():
+            if self._pump is None or self._pid != os.getpid() or self._pump.ended:
                 self._pump, self._pid = self._make(), os.getpid()
                 self._thread = threading.Thread(target=self._pump.serve, name="web-pump", daemon=True)
                 self._thread.start()

@@ -1,1 +1,1 @@
-"""Django's backend for PostgreSQL, with a cheaper look at connections that have waited."""
+"""Django's backend for PostgreSQL: a cheaper look at connections that have waited; servers that only read are away."""

@@ -11,7 +11,6 @@ from django.apps import AppConfig
 
 FOLDER = "FAULTS_FOLDER"
 NO_FENCE = "FAULTS_NO_FENCE"
-STALE_SECONDS = 8.0  # longer than any stop of a process: a stopped worker comes back and is not replaced before
 
 POINTS = (
     "accept: before the commit",
@@ -29,10 +28,8 @@ class FaultsConfig(AppConfig):
     def ready(self) -> None:
         from django.db import connection
 
-        from integration_platform.management.commands import worker
         from messages import accepting, delivery, lanes, recording
 
-        worker.STALE_SECONDS = worker.TASKS_STALE_SECONDS = STALE_SECONDS
         _before(accepting, "_executed", POINTS[0])
         _after(accepting, "accept", POINTS[1])
         _before(delivery, "attempt", POINTS[2])

@@ -5,5 +5,6 @@ from integration_platform.settings import *  # noqa: F403
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.faults"]  # noqa: F405
 LEASE_SECONDS = 2.5
-PUMP_BUDGET_SECONDS = 3  # a monitor shows its life when a pump ends; it must not be taken for one that hangs
+PUMP_BUDGET_SECONDS = 3
+STALE_SECONDS = TASKS_STALE_SECONDS = 8  # longer than any stop of a process: a stopped worker comes back
 supervisor.LAST_DELAY_SECONDS = 1.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from integration_platform.supervisor import Child, Supervisor, silent_role
+from integration_platform.supervisor import Child, Supervisor, silent, unanswered
 
 pytestmark = pytest.mark.processes
 PATIENT = (
@@ -123,23 +123,64 @@ def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path, program: st
     until(lambda: not any(is_alive(pid) for pid in pids))
 
 
+def test_what_a_child_left_behind_is_gone_before_it_starts_again(
+    supervise: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    child = Child("sleeper", python(PATIENT, tmp_path / "starts"))
+    child.before_start = lambda: (tmp_path / "starts").unlink(missing_ok=True)
+    supervise(child)
+    until(lambda: (tmp_path / "starts").exists())
+    first = child.process
+    assert first is not None
+
+    first.kill()
+
+    until(lambda: child.process not in (None, first) and (tmp_path / "starts").exists())
+    assert (tmp_path / "starts").read_text() == "x"
+
+
+def touched(path: Path, *, seconds_ago: float | None) -> Path:
+    if seconds_ago is not None:
+        path.touch()
+        os.utime(path, (time.time() - seconds_ago, time.time() - seconds_ago))
+    return path
+
+
 @pytest.mark.parametrize(
-    ("ages", "started_ago", "silent"),
+    ("shown_ago", "started_ago", "hangs"),
     [
-        ({"worker": 1, "monitor": 2}, 100, None),  # both fresh
-        ({"worker": 1, "monitor": 40}, 100, "monitor"),  # one silent
-        ({"worker": 1}, 20, None),  # still starting
-        ({"worker": 1}, 70, "monitor"),  # never came
-        ({"worker": 1, "monitor": 40}, 20, None),  # its file is older than the process: still starting
+        (2, 100, False),  # fresh
+        (40, 100, True),  # silent
+        (None, 20, False),  # still starting
+        (None, 70, True),  # never came
+        (40, 20, False),  # its file is older than the process: still starting
     ],
 )
-def test_silent_roles_are_found(tmp_path: Path, ages: dict[str, int], started_ago: int, silent: str | None) -> None:
-    for role, age in ages.items():
-        (tmp_path / role).touch()
-        os.utime(tmp_path / role, (time.time() - age, time.time() - age))
+def test_silent_role_is_found(tmp_path: Path, shown_ago: float | None, started_ago: int, hangs: bool) -> None:
+    role = touched(tmp_path / "worker", seconds_ago=shown_ago)
 
-    reason = silent_role(
-        tmp_path, ("worker", "monitor"), seconds=30, start_seconds=60, started_at=time.monotonic() - started_ago
-    )
+    reason = silent(role, seconds=30, start_seconds=60, started_at=time.monotonic() - started_ago)
 
-    assert (reason is None) if silent is None else (reason is not None and silent in reason)
+    assert (reason is not None and "its worker has been silent" in reason) == hangs
+
+
+@pytest.mark.parametrize(
+    ("asked_ago", "answered_ago", "hangs"),
+    [
+        (None, None, False),  # nothing has been asked yet
+        (None, 100, False),
+        (100, 99, False),  # nothing has been asked since: it may be silent for as long as it likes
+        (20, 100, False),  # it still has time
+        (40, 100, True),
+        (40, None, True),  # it has never answered at all
+    ],
+)
+def test_missing_answer_is_found(
+    tmp_path: Path, asked_ago: float | None, answered_ago: float | None, hangs: bool
+) -> None:
+    asked = touched(tmp_path / "ended", seconds_ago=asked_ago)
+    answer = touched(tmp_path / "monitor", seconds_ago=answered_ago)
+
+    reason = unanswered(asked, answer, seconds=30)
+
+    assert (reason is not None and "its monitor has not answered" in reason) == hangs

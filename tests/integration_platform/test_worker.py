@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 
-from integration_platform.management.commands.worker import ROLES
+from messages.beats import MONITOR, WORKER
 from tests.processes import environment_of_a_user
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def ages(folder: Path) -> dict[tuple[str, str], float]:
     clusters = (django_settings.LANES_CLUSTER, django_settings.Q_CLUSTER["name"])
     found = {}
     for cluster in clusters:
-        for role in ROLES:
+        for role in (WORKER, MONITOR):
             beats = [path.stat().st_mtime for path in folder.glob(f"platform-beats-*/{cluster}/{role}")]
             found[cluster, role] = time.time() - max(beats) if beats else float("inf")
     return found

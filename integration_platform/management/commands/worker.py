@@ -13,19 +13,16 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from integration_platform.supervisor import Child, Supervisor, silent_role
-from messages.beats import STOP, VARIABLE
+from integration_platform.supervisor import Child, Supervisor, silent, unanswered
+from messages.beats import ENDED, MONITOR, STOP, VARIABLE, WORKER
 from messages.database import clock_reading
 from messages.models import Worker
 from messages.pump import owner_name
 from messages.tasks import ensure_schedules
 
-STALE_SECONDS = 30.0  # beats come every three seconds; a pump beats each second
-TASKS_STALE_SECONDS = 330.0  # an ordinary task may take its whole time-out without a beat
 START_SECONDS = 60.0
 HEARTBEAT_SECONDS = 10.0
 FORGET_AFTER = timedelta(days=1)
-ROLES = ("worker", "monitor")
 
 
 class Command(BaseCommand):
@@ -37,8 +34,8 @@ class Command(BaseCommand):
     def handle(self, *, grace: float, **options: Any) -> None:
         folder = Path(tempfile.mkdtemp(prefix="platform-beats-"))
         children = [
-            _cluster(settings.LANES_CLUSTER, folder, STALE_SECONDS),
-            _cluster(str(settings.Q_CLUSTER["name"]), folder, TASKS_STALE_SECONDS),
+            _cluster(settings.LANES_CLUSTER, folder, settings.STALE_SECONDS),
+            _cluster(str(settings.Q_CLUSTER["name"]), folder, settings.TASKS_STALE_SECONDS),
         ]
         supervisor = Supervisor(children, grace_seconds=grace)
         supervisor.handle_signals()
@@ -77,7 +74,8 @@ def _not_ready() -> str | None:
     return None
 
 
-def _cluster(name: str, folder: Path, stale_seconds: float) -> Child:
+def _cluster(name: str, folder: Path, worker_seconds: float) -> Child:
+    """A qcluster whose workers show themselves at least every `worker_seconds`, and whose monitor answers them."""
     beats = folder / name
     beats.mkdir()
     child = Child(
@@ -85,10 +83,20 @@ def _cluster(name: str, folder: Path, stale_seconds: float) -> Child:
         command=[sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster"],
         environment={"Q_CLUSTER_NAME": name, VARIABLE: str(beats)},
     )
+
+    def forget() -> None:
+        """What the processes showed that have been killed says nothing about the next ones."""
+        for path in beats.iterdir():
+            path.unlink()
+
+    def sick(now: float) -> str | None:
+        return silent(
+            beats / WORKER, seconds=worker_seconds, start_seconds=START_SECONDS, started_at=child.started_at
+        ) or unanswered(beats / ENDED, beats / MONITOR, seconds=settings.STALE_SECONDS)
+
+    child.before_start = forget
     child.before_stop = (beats / STOP).touch
-    child.sick = lambda now: silent_role(
-        beats, ROLES, seconds=stale_seconds, start_seconds=START_SECONDS, started_at=child.started_at
-    )
+    child.sick = sick
     return child
 
 
