@@ -7,6 +7,7 @@ next goes on behind the last one that was committed. Two workers at the same bul
 
 import logging
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from messages import operate
+from messages import lanes, operate
 from messages.choices import BulkState, BulkVerb, ItemState
 from messages.database import write
 from messages.exceptions import NotPossible
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 MAX_MESSAGES = 100_000
 INSERTED_AT_ONCE = 1_000
-STEP = 20  # messages changed in one transaction, while their lanes are locked
+STEP = 5  # messages changed in one transaction: as long as it takes, workers wait who record something of their lanes
 CONFIRMED_WITHIN = timedelta(hours=24)
 
 
@@ -41,8 +42,9 @@ def prepare(verb: BulkVerb, messages: QuerySet[Message], *, by: Any, selection: 
         chunk = pks[start : start + INSERTED_AT_ONCE]
         with write():
             BulkItem.objects.bulk_create([BulkItem(bulk=bulk, message_id=pk) for pk in chunk])
-    bulk.state = BulkState.PREPARED
-    bulk.save(update_fields=["state"])
+    # guarded: somebody may have stopped it while it was written down
+    Bulk.objects.filter(pk=bulk.pk, state=BulkState.COLLECTING).update(state=BulkState.PREPARED)
+    bulk.refresh_from_db(fields=["state"])
     return bulk
 
 
@@ -96,6 +98,7 @@ def _step(pk: int) -> int:
             return 0
         waiting = BulkItem.objects.filter(bulk=pk, state=ItemState.WAITING).order_by("pk")
         items = list(waiting.select_related("message").defer("message__body", "message__headers")[:STEP])
+        _lock(items)
         for item in items:
             _apply(bulk, item)
         BulkItem.objects.bulk_update(items, ["state", "note"])
@@ -105,6 +108,13 @@ def _step(pk: int) -> int:
             progress |= {"state": BulkState.FINISHED, "finished_at": timezone.now()}
         Bulk.objects.filter(pk=pk).update(**progress)
     return len(items)
+
+
+def _lock(items: Sequence[BulkItem]) -> None:
+    """All that a step touches, in one order: lanes as `lanes.finish` does, then messages as `tasks.purge` does."""
+    list(lanes.locked({item.message.lane_id for item in items}))
+    messages = Message.objects.filter(pk__in=[item.message_id for item in items])
+    list(messages.select_for_update().order_by("pk").values_list("pk", flat=True))
 
 
 def _apply(bulk: Bulk, item: BulkItem) -> None:

@@ -108,6 +108,12 @@ def _remembered(plan: RoutePlan, key: str, digest: bytes, revision: int | None) 
     return found
 
 
+def lane_key(plan: RoutePlan, incoming: Incoming) -> str:
+    """The key of the lane that a payload would go to, of one that nobody else has where none orders it."""
+    value, _ = _read_payload(plan, incoming, named=False)
+    return _lane_key(plan, value, uuid7())
+
+
 def _placed(
     plan: RoutePlan,
     message: Message,

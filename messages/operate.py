@@ -7,11 +7,11 @@ by now.
 from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.utils import timezone
 
 from connectors.catalogue import catalogue
-from messages import circuits, cloud_events, intake, steering, tracing
+from messages import circuits, cloud_events, intake, lanes, steering, tracing
 from messages.database import write
 from messages.exceptions import NotPossible
 from messages.intake import Incoming
@@ -53,7 +53,11 @@ def resubmit(message: Message, body: bytes, *, by: Any, reason: str) -> Message:
     headers = message.headers or {}
     kept = {**tracing.received(headers), **cloud_events.received(headers)}
     incoming = Incoming(message.pattern, body, message.content_type, kept, None)
+    target = intake.lane_key(plan, incoming)
     with write():
+        # both in the order of their keys, as `lanes.finish` locks them; a lane that is yet to be made is nobody's
+        old_and_new = Q(pk=message.lane_id) | Q(route=plan.id, key=target)
+        list(lanes.locked(Lane.objects.filter(old_and_new).values_list("pk", flat=True)))
         made = intake.accept(plan, incoming, resubmission_of=message.pk).message
         replaced = steering.cancel(message.pk, reason=f"Resubmitted as {made}. {reason}", now=timezone.now())
         if not replaced and Message.objects.open().filter(pk=message.pk).exists():

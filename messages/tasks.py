@@ -56,7 +56,9 @@ def purge(pks: list[int]) -> None:
     Those that a person has retried meanwhile keep it: they are about to be sent.
     """
     with write():
-        pks = list(Message.objects.final().select_for_update().filter(pk__in=pks).values_list("pk", flat=True))
+        # in the order of their keys, as whoever else locks several of them
+        final = Message.objects.final().select_for_update().filter(pk__in=pks).order_by("pk")
+        pks = list(final.values_list("pk", flat=True))
         Attempt.objects.filter(message__in=pks).update(
             request_body=None, response_body=None, request_headers=None, response_headers=None
         )

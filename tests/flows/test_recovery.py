@@ -3,13 +3,14 @@
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 import requests
 
-from tests.destination import Destination
+from tests.destination import Answer, Destination
 from tests.faults.postgresql import Cluster
 from tests.flows.conftest import Platform, configuration
 
@@ -79,6 +80,56 @@ def test_platform_survives_a_restart_of_its_database(cluster: Cluster, running: 
     assert "reincarnated" not in log
     assert "Internal Server Error" not in log
     assert log.count("cannot be reached; waiting for it") == 2, "one line for each queue, however long it takes"
+
+
+def test_platform_survives_a_server_that_only_reads_for_a_while(
+    cluster: Cluster, running: tuple[Platform, Destination]
+) -> None:
+    """As after a failover, while the name still stands for what is a standby now. Calls are out when it happens."""
+    platform, destination = running
+    deliver(platform, destination, seconds=20)
+    destination.answers("/plain", Answer(200, {"ok": True}, delay_seconds=3.0))
+    destination.answers("/orders", Answer(200, {"invoice_no": "INV-1"}, delay_seconds=3.0))
+    processes = [process.pid for process in platform.processes]
+    caller = ThreadPoolExecutor(1)
+    synchronous = caller.submit(platform.push, "/webhooks/orders/sync", ORDER)
+    asynchronous = platform.push("/webhooks/plain", {"lane": "B"})
+    destination.wait_for(1, timeout=20, path="/orders")
+    destination.wait_for(2, timeout=20, path="/plain")
+
+    only_reads(cluster, True)
+    refused = [platform.push(address, ORDER) for address in ("/webhooks/plain", "/webhooks/orders/sync")]
+    time.sleep(4)  # the answers are there, and cannot be recorded
+    only_reads(cluster, False)
+
+    assert [answer.status_code for answer in refused] == [503, 503], [answer.text for answer in refused]
+    assert platform.result(asynchronous)["attempts"] == 1
+    first = synchronous.result(timeout=30)  # its own session may have been ended, too
+    repeated = platform.push("/webhooks/orders/sync", ORDER)
+    assert first.status_code in (200, 503, 504), first.text
+    assert (repeated.status_code, repeated.headers["Idempotency-Replayed"]) == (200, "true"), repeated.text
+    caller.shutdown()
+    destination.answers("/orders", Answer(200, {"invoice_no": "INV-2"}))
+    deliver(platform, destination, seconds=30)
+    again = platform.push("/webhooks/orders/sync", {**ORDER, "id": "4712"})
+    assert again.status_code == 200, again.text
+    assert [len(destination.received(path)) for path in ("/orders", "/plain")] == [2, 3], "nothing was sent twice"
+    assert [process.pid for process in platform.processes if process.poll() is None] == processes
+    assert "Internal Server Error" not in platform.whole_log()
+
+
+ORDER = {"id": "4711", "customer": {"id": 7}, "line_items": [{"sku": "TEA", "price": 1, "quantity": 1}]}
+
+
+def only_reads(cluster: Cluster, yes: bool) -> None:
+    """Every session is another one afterwards, as after a failover."""
+    with psycopg.connect(cluster.url, autocommit=True) as connection:
+        connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE")
+        connection.execute(f"ALTER DATABASE postgres SET default_transaction_read_only = {'on' if yes else 'off'}")
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'postgres' AND pid <> %s",
+            [connection.info.backend_pid],
+        )
 
 
 def sign_in(platform: Platform) -> requests.Session:

@@ -1,5 +1,6 @@
 """One verb over many messages: frozen, confirmed once, in order, and finished by whoever is next."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -73,6 +74,20 @@ def test_nothing_is_touched_before_it_is_confirmed(failed: list[Message], agent:
 
     assert made.state == BulkState.PREPARED
     assert not Message.objects.open().exists()
+
+
+def test_selection_that_is_stopped_while_it_is_written_down_stays_stopped(
+    failed: list[Message], agent: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def somebody_stops_it() -> Any:
+        Bulk.objects.filter(state=BulkState.COLLECTING).update(state=BulkState.STOPPED)
+        return nullcontext()
+
+    monkeypatch.setattr(bulk, "write", somebody_stops_it)
+
+    made = prepared(agent)
+
+    assert (made.state, Bulk.objects.get().state) == (BulkState.STOPPED, BulkState.STOPPED)
 
 
 def test_second_click_starts_nothing(failed: list[Message], agent: User) -> None:
