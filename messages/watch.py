@@ -1,6 +1,9 @@
-"""Looks over all lanes for what should not be: asleep with work, due and taken by nobody, taken again and again."""
+"""Looks over all lanes for what should not be: asleep with work, due and taken by nobody, taken again and again, or in
+somebody's hand for ever.
+"""
 
 import logging
+import time
 from datetime import timedelta
 
 from django.db.models import F, Q
@@ -14,7 +17,11 @@ from messages.models.lane import LaneQuerySet
 log = logging.getLogger(__name__)
 
 OVERDUE_AFTER = timedelta(minutes=1)
+HELD_AFTER_SECONDS = 180.0  # longer than any call may take, with mapping and recording
 NAMED = 5  # of the lanes that a line is about
+
+_held: dict[int, tuple[tuple[int, int], float]] = {}
+"""What this process saw of each leased lane: token and progress, and when it first saw them together."""
 
 
 def overdue() -> LaneQuerySet:
@@ -28,6 +35,20 @@ def suspects() -> LaneQuerySet:
     Found through the index of due lanes. One of their own would hold `strikes`, which every claim writes.
     """
     return Lane.objects.filter(due_at__isnull=False, hold=Hold.NONE, strikes__gte=SUSPECT_STRIKES)
+
+
+def held() -> LaneQuerySet:
+    """Lanes that are leased on and on without progress, as far as this process has watched them.
+
+    Their worker lives, since it renews; but the thread that sends for them does not come back.
+    """
+    now = time.monotonic()
+    leased = Lane.objects.leased(clock()).values_list("pk", "token", "done_position")
+    seen = {pk: (token, done) for pk, token, done in leased}
+    known = {pk: (state, _held[pk][1] if pk in _held and _held[pk][0] == state else now) for pk, state in seen.items()}
+    _held.clear()
+    _held.update(known)
+    return Lane.objects.filter(pk__in=[pk for pk, (_, since) in known.items() if now - since >= HELD_AFTER_SECONDS])
 
 
 def wake() -> int:
@@ -51,6 +72,10 @@ def complain() -> None:
     suspicious = suspects().select_related("route").order_by("-strikes", "due_at")
     if count := suspicious.count():
         log.warning("%s lanes are taken again and again without progress: %s", count, _named(suspicious))
+    stuck = held().select_related("route").order_by("pk")
+    if count := stuck.count():
+        owners = ", ".join(sorted(set(stuck.values_list("owner", flat=True))))
+        log.warning("%s lanes are held by %s without progress for minutes: %s", count, owners, _named(stuck))
 
 
 def _named(lanes: LaneQuerySet) -> str:

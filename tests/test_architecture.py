@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.contrib import admin
 from django.core.management import call_command
 
 from connectors.models.base import Configured, ConfiguredManager
+from connectors.models.endpoint import MAX_TIMEOUT_SECONDS
+from messages.pump import MAX_OVERTIME_SECONDS
 from messages.tasks import SCHEDULES
 
 ROOT = Path(__file__).parents[1]
@@ -74,6 +77,21 @@ def test_imports_point_down() -> None:
     done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout
+
+
+def test_times_of_the_queue_fit_together() -> None:
+    """A dead worker's lanes go on within a minute; a pump ends before django-q2 ends it, whatever it waits for."""
+    timeouts = settings.Q_CLUSTER["ALT_CLUSTERS"][settings.LANES_CLUSTER]
+
+    assert settings.LEASE_SECONDS <= 60
+    assert (
+        settings.PUMP_BUDGET_SECONDS + MAX_OVERTIME_SECONDS + MAX_TIMEOUT_SECONDS
+        < timeouts["timeout"]
+        < timeouts["retry"]
+    )
+    assert settings.Q_CLUSTER["timeout"] < settings.Q_CLUSTER["retry"]
+    assert settings.Q_CLUSTER["timeout"] < settings.TASKS_STALE_SECONDS
+    assert settings.STALE_SECONDS <= 60
 
 
 def test_workplace_and_registries_are_not_named() -> None:

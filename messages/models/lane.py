@@ -1,7 +1,6 @@
 """The FIFO line of a route and an ordering key."""
 
 from collections.abc import Collection
-from datetime import datetime
 from typing import Any
 
 from django.db import connection, models
@@ -38,7 +37,7 @@ class LaneQuerySet(models.QuerySet["Lane"]):
     def unpaused_due(self, now: Any) -> "LaneQuerySet":
         return self.filter(Q(lease_until=None) | Q(lease_until__lte=now), due_at__lte=now, hold=Hold.NONE)
 
-    def leased(self, now: datetime) -> "LaneQuerySet":
+    def leased(self, now: Any) -> "LaneQuerySet":
         return self.filter(lease_until__gt=now)
 
     def with_work(self) -> "LaneQuerySet":

@@ -11,6 +11,7 @@ from django.apps import AppConfig
 
 FOLDER = "FAULTS_FOLDER"
 NO_FENCE = "FAULTS_NO_FENCE"
+OPERATED = "operated.txt"
 
 POINTS = (
     "accept: before the commit",
@@ -19,7 +20,11 @@ POINTS = (
     "deliver: after sending, before recording",
     "finish: between result and lane",
     "finish: after the commit",
+    "claim: before the commit",
+    "limits: a permit, before the commit",
 )
+BULK_POINT = "bulk: between two messages of a step"
+ALL_POINTS = (*POINTS, BULK_POINT)
 
 
 class FaultsConfig(AppConfig):
@@ -28,8 +33,9 @@ class FaultsConfig(AppConfig):
     def ready(self) -> None:
         from django.db import connection
 
-        from messages import accepting, delivery, lanes, recording
+        from messages import accepting, bulk, delivery, lanes, limits, recording
 
+        limits.START_SECONDS, limits.MARGIN_SECONDS = 3.0, 2.0  # permits of the dead are missed for so long
         _before(accepting, "_executed", POINTS[0])
         _after(accepting, "accept", POINTS[1])
         _before(delivery, "attempt", POINTS[2])
@@ -37,20 +43,34 @@ class FaultsConfig(AppConfig):
         # PostgreSQL records in one statement: killed before it, the server has nothing of it
         _before(recording, "_at_once" if connection.vendor == "postgresql" else "_move_lanes", POINTS[4])
         _after(lanes, "finish", POINTS[5])
+        _after(lanes, "lease", POINTS[6])
+        _after(limits, "grant", POINTS[7])
+        _after(bulk, "_apply", BULK_POINT)
         if os.environ.get(NO_FENCE):
             _forget_the_fence()
 
 
 def arm(folder: Path, point: str) -> Path:
-    """The next process that passes the point kills itself there, one only; the file is gone then."""
-    path = folder / f"{POINTS.index(point)}.point"
+    """The next process that passes the point kills itself there, one only; the file is gone then.
+
+    Who it was stands in `victim_of` the same path.
+    """
+    path = folder / f"{ALL_POINTS.index(point)}.point"
     path.touch()
     return path
 
 
+def victim_of(path: Path) -> int:
+    return int(path.with_suffix(".victim").read_text())
+
+
 def _pass(point: str) -> None:
     with contextlib.suppress(FileNotFoundError):
-        Path(os.environ[FOLDER], f"{POINTS.index(point)}.point").unlink()
+        path = Path(os.environ[FOLDER], f"{ALL_POINTS.index(point)}.point")
+        mine = path.with_suffix(f".{os.getpid()}")
+        path.rename(mine)  # one process only gets it
+        mine.write_text(str(os.getpid()))
+        mine.rename(path.with_suffix(".victim"))
         os.kill(os.getpid(), signal.SIGKILL)
 
 

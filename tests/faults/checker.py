@@ -1,7 +1,7 @@
 """What was acknowledged, what arrived, what the results say: do they fit together? Pure."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 AROUND = 1.0  # seconds: a fault shows its effects a little before (in flight) and after (still on the way)
@@ -19,22 +19,30 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request at the destination. `confirmed`: it was answered 200 in time."""
+    """A request at the destination. `confirmed`: it was answered 200 in time. `sender` is a process id."""
 
     lane: str
     number: int
     key: str
     at: float
     confirmed: bool
+    sender: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`until` is when a stopped process went on; the same as `at` for a kill."""
+    """`until` is when a stopped process went on, and for a death the moment by which it was noticed.
+
+    `hit` are the processes whose work it disturbed, None for all of them: the database, or what it was waiting for.
+    """
 
     kind: str
     at: float
     until: float
+    hit: frozenset[int] | None = None
+
+    def disturbed(self, sender: int, begin: float, end: float) -> bool:
+        return (self.hit is None or sender in self.hit) and self.at <= end and self.until >= begin
 
 
 @dataclass(slots=True)
@@ -57,18 +65,26 @@ def check(
     arrivals: Sequence[Arrival],
     results: dict[str, str],
     faults: Sequence[Fault],
+    *,
+    skipping: Collection[str] = (),
+    operated: Collection[str] = (),
 ) -> Report:
-    """`results`: the status by correlation id. Sync messages may end as failed; their callers have been told."""
+    """`results`: the status by correlation id. Sync messages may end as failed; their callers have been told.
+
+    So may those of lanes `skipping`, which go on behind what was refused. What a person has `operated` on, by
+    correlation id, may end as cancelled, and has lost its place.
+    """
     report = Report(acknowledged=len(acknowledged), arrivals=len(arrivals))
     by_message: defaultdict[tuple[str, int], list[Arrival]] = defaultdict(list)
     for arrival in sorted(arrivals, key=lambda one: one.at):
         by_message[arrival.lane, arrival.number].append(arrival)
-    _check_ends(report, acknowledged, by_message, results)
+    _check_ends(report, acknowledged, by_message, results, set(skipping), set(operated))
     known = {(one.lane, one.number) for one in acknowledged}
     for name in by_message.keys() - known:
         report.unexpected += 1
         report.violations.append(f"{name} arrived, but was never acknowledged.")
-    _check_order(report, acknowledged, by_message, results)
+    kept_their_places = [one for one in acknowledged if one.correlation_id not in operated]
+    _check_order(report, kept_their_places, by_message)
     _check_repeats(report, by_message, faults)
     return report
 
@@ -78,6 +94,8 @@ def _check_ends(
     acknowledged: Sequence[Acknowledged],
     by_message: dict[tuple[str, int], list[Arrival]],
     results: dict[str, str],
+    skipping: set[str],
+    operated: set[str],
 ) -> None:
     ids: set[str] = set()
     for one in acknowledged:
@@ -85,14 +103,15 @@ def _check_ends(
         if one.correlation_id in ids:
             report.violations.append(f"{name} has the correlation id of another message.")
         ids.add(one.correlation_id)
-        ends = {"succeeded", "failed"} if one.pattern == "sync" else {"succeeded"}
+        ends = {"succeeded", "failed"} if one.pattern == "sync" or one.lane in skipping else {"succeeded"}
+        ends |= {"cancelled"} if one.correlation_id in operated else set()
         if status not in ends:
             report.not_final += 1
             report.violations.append(f"{name} ({one.pattern}) is {status} in the end.")
         if status == "succeeded" and not any(arrival.confirmed for arrival in by_message.get(name, [])):
             report.lost += 1
             report.violations.append(f"{name} is said to have succeeded, but the destination never confirmed it.")
-        if status not in ("succeeded", "failed") and name not in by_message:
+        if status not in ("succeeded", "failed", "cancelled") and name not in by_message:
             report.lost += 1
 
 
@@ -100,7 +119,6 @@ def _check_order(
     report: Report,
     acknowledged: Sequence[Acknowledged],
     by_message: dict[tuple[str, int], list[Arrival]],
-    results: dict[str, str],
 ) -> None:
     """A message is first sent after the one before it was confirmed; one that failed has had its last turn by then."""
     lanes: defaultdict[str, list[Acknowledged]] = defaultdict(list)
@@ -120,7 +138,10 @@ def _check_order(
 
 
 def _check_repeats(report: Report, by_message: dict[tuple[str, int], list[Arrival]], faults: Sequence[Fault]) -> None:
-    """After a confirmation a message is sent again only if a fault hit its worker between sending and recording."""
+    """After a confirmation a message is sent again only if a fault kept its sender from recording it.
+
+    Or if the second sender was stopped with the message in hand, lost its lane, and went on in the midst of sending.
+    """
     for name, arrived in by_message.items():
         if len({arrival.key for arrival in arrived}) > 1:
             report.violations.append(f"{name} came with different idempotency keys.")
@@ -128,9 +149,18 @@ def _check_repeats(report: Report, by_message: dict[tuple[str, int], list[Arriva
         for arrival in arrived:
             if confirmed is not None:
                 report.repeats += 1
-                begin, end = confirmed.at - AROUND, arrival.at + AROUND
-                if not any(fault.at <= end and fault.until >= begin for fault in faults):
+                if not _is_explained(confirmed, arrival, faults):
                     report.unexplained += 1
-                    report.violations.append(f"{name} was sent again {arrival.at - confirmed.at:.1f} s later, unasked.")
+                    report.violations.append(
+                        f"{name} was sent again {arrival.at - confirmed.at:.1f} s later, unasked: first by process "
+                        f"{confirmed.sender} at {confirmed.at:.1f}, then by {arrival.sender}."
+                    )
             if arrival.confirmed:
                 confirmed = arrival
+
+
+def _is_explained(confirmed: Arrival, again: Arrival, faults: Sequence[Fault]) -> bool:
+    begin, end = confirmed.at - AROUND, again.at + AROUND
+    return any(fault.disturbed(confirmed.sender, begin, end) for fault in faults) or any(
+        fault.disturbed(again.sender, begin, end) for fault in faults if fault.kind.startswith("stop")
+    )

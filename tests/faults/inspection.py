@@ -1,10 +1,13 @@
 """What the database says in the end: `python -m tests.faults.inspection [revive]` prints it as JSON.
 
-`revive` retries dead heads: with enough kills a message can be unlucky five times in a row and end as crashed.
+`revive` retries dead heads: with enough kills a message can be unlucky five times in a row and end as crashed. And it
+resumes what an operator who was killed has left paused.
 """
 
 import json
+import os
 import sys
+from pathlib import Path
 
 import django
 
@@ -12,18 +15,30 @@ django.setup()
 
 from django.db.models import Count, F, Max  # noqa: E402
 
+from connectors.models import Route  # noqa: E402
 from messages import steering  # noqa: E402
 from messages.choices import Hold, Status  # noqa: E402
 from messages.models import Attempt, Lane, Message  # noqa: E402
+from tests.faults.apps import FOLDER, OPERATED  # noqa: E402
 
 
 def main() -> None:
     if "revive" in sys.argv:
+        for route in Route.objects.filter(paused=True):
+            route.paused = False
+            route.save()
+        for lane in Lane.objects.filter(hold=Hold.PAUSED):
+            steering.unhold(lane.pk)
         for lane in Lane.objects.filter(hold=Hold.BLOCKED):
             dead = Message.objects.filter(lane=lane, position=lane.head_position, status=Status.DEAD)
             for pk in dead.values_list("pk", flat=True):
                 steering.retry(pk)
-    dense = Lane.objects.annotate(count=Count("messages"), last=Max("messages__position"))
+    path = Path(os.environ[FOLDER], OPERATED)
+    operated = Message.objects.filter(correlation_id__in=path.read_text().split() if path.exists() else [])
+    # whoever was sent to the end of his lane has left a gap
+    dense = Lane.objects.exclude(pk__in=operated.values("lane")).annotate(
+        count=Count("messages"), last=Max("messages__position")
+    )
     found = {
         "messages": Message.objects.count(),
         "open": Message.objects.open().count(),

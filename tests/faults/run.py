@@ -20,19 +20,24 @@ from pathlib import Path
 
 import psutil
 
-from tests.faults.apps import POINTS, arm
-from tests.faults.checker import Acknowledged, Fault, Report, check
+from tests.faults.apps import ALL_POINTS, arm, victim_of
+from tests.faults.blocking import end_a_session, keeps_others_waiting
+from tests.faults.checker import Acknowledged, Arrival, Fault, Report, check
 from tests.faults.postgresql import Cluster
-from tests.faults.traffic import KEY, PATH, FailingDestination, Sender, results
+from tests.faults.traffic import KEY, PATH, FailingDestination, Sender, results, route_of
 from tests.faults.tree import Tree, is_busy, kind_of
 
 STOP_SECONDS = 4.0  # a stopped process sleeps through its lease (2.5 s)
 EVERY_SECONDS = (0.2, 1.0)
-DRAIN_SECONDS = 40.0
+DRAIN_SECONDS = 60.0
+CONSEQUENCES_SECONDS = 20.0  # a cluster whose idle worker was killed hangs, is noticed 8 s later, and killed as a whole
+STOOD_STILL_SECONDS = 1.0  # so late this process is woken where the whole machine is too busy to keep leases
 WHOLE_PLATFORM = "kill everything at once"
 RARE = frozenset({"platform", "guardian", "worker command", "web server"})  # all that is below them goes as well
-RARE_WEIGHT = 0.15
+WEIGHTS = dict.fromkeys(RARE, 0.15) | {"operator": 0.3}
 DATABASE = "database"
+SESSION = "database session"
+OPERATED = "messages in an operator's hand"
 
 
 @dataclass(slots=True)
@@ -67,11 +72,12 @@ class Plan:
     seconds: float
     seed: int
     senders: int = 6
-    lanes: int = 4
+    lanes: int = 5
     delay_seconds: float = 0.0
     fence: bool = True
     stops_only: bool = False
-    points: tuple[str, ...] = POINTS
+    points: tuple[str, ...] = ALL_POINTS
+    operator: bool = True
     every: tuple[float, float] = EVERY_SECONDS
     give_up_draining_after: float = DRAIN_SECONDS
 
@@ -86,11 +92,15 @@ class Chaos:
     chance: random.Random
     faults: list[Fault] = field(default_factory=list)
     counted: Counter[str] = field(default_factory=Counter)
+    _causes: list[tuple[float, int | None]] = field(default_factory=list)
+    """When something was done to a session of processes, None: to all of them."""
     _timers: list[threading.Timer] = field(default_factory=list)
     _armed: list[tuple[str, Path, float]] = field(default_factory=list)
 
     def run(self) -> None:
         begin = time.monotonic()
+        pulse = threading.Thread(target=self._feel_the_pulse, name="pulse", daemon=True)
+        pulse.start()
         points = list(self.plan.points)
         while (now := time.monotonic()) - begin < self.plan.seconds or self._armed or points:
             passed = len(self.plan.points) - len(points)
@@ -116,13 +126,39 @@ class Chaos:
         """A point has killed its process as soon as its file is gone."""
         for entry in list(self._armed):
             point, path, armed_at = entry
-            if not path.exists():
+            if path.with_suffix(".victim").exists():
                 self._armed.remove(entry)
-                self._note(f"point: {point}", armed_at, time.monotonic())
+                victim = victim_of(path)
+                self._note(f"point: {point}", armed_at, time.monotonic(), hit=frozenset({victim}))
+                self._causes.append((armed_at, self.tree.session_of(victim)))
 
-    def _note(self, kind: str, at: float, until: float | None = None) -> None:
-        self.faults.append(Fault(kind, at, at if until is None else until))
-        self.counted[kind] += 1
+    def _note(
+        self, kind: str, at: float, until: float | None = None, *, hit: frozenset[int] | None, count: bool = True
+    ) -> None:
+        self.faults.append(Fault(kind, at, at if until is None else until, hit))
+        self.counted[kind] += count
+
+    def deaths(self) -> list[Fault]:
+        """Processes that are gone, as far as something had been done to them, or to others of their session.
+
+        Whoever died of anything else explains nothing: a supervisor, too, may only end what is not well.
+        """
+        found = []
+        for pid, life in self.tree.lives.items():
+            if life.gone is not None and any(
+                life.seen - CONSEQUENCES_SECONDS <= at <= life.gone and session in (None, life.session)
+                for at, session in self._causes
+            ):
+                found.append(Fault("death", life.seen, life.gone, frozenset({pid})))
+        return found
+
+    def _feel_the_pulse(self) -> None:
+        """A machine that is too busy for a while lets leases run out as if each process had been stopped."""
+        while True:
+            begin = time.monotonic()
+            time.sleep(0.1)
+            if time.monotonic() - begin > STOOD_STILL_SECONDS:
+                self._note("the machine stood still", begin, time.monotonic(), hit=None)
 
     def _one(self, *, database: bool) -> None:
         processes: dict[str, list[psutil.Process]] = {}
@@ -140,30 +176,53 @@ class Chaos:
             self.cluster.kill()
             time.sleep(self.chance.uniform(0, 1))
             self.cluster.start()
-            self._note(DATABASE, begin, time.monotonic())
+            self._note(DATABASE, begin, time.monotonic(), hit=None)
+            self._causes.append((begin, None))
         elif not {"web worker", "qcluster worker"} <= processes.keys():
             return  # it is being started again
         elif draw < 0.08:
-            self._note(WHOLE_PLATFORM, time.monotonic())
-            for process in [one for found in processes.values() for one in found]:
+            everybody = [one for found in processes.values() for one in found]
+            self._note(WHOLE_PLATFORM, time.monotonic(), hit=frozenset(one.pid for one in everybody))
+            self._causes.append((time.monotonic(), None))
+            for process in everybody:
                 _send(process, signal.SIGKILL)
+        elif self.cluster is not None and draw < 0.15:
+            everybody = [one for found in processes.values() for one in found]
+            begin = time.monotonic()
+            owner = end_a_session(everybody, self.cluster.url, self.chance.random())
+            if owner is not None:
+                self._note(SESSION, begin, time.monotonic(), hit=frozenset({owner}))
+                self._causes.append((begin, self.tree.session_of(owner)))
         else:
             kinds = sorted(processes)
-            (kind,) = self.chance.choices(kinds, [RARE_WEIGHT if kind in RARE else 1.0 for kind in kinds])
+            (kind,) = self.chance.choices(kinds, [WEIGHTS.get(kind, 1.0) for kind in kinds])
             target = self.chance.choice(sorted(processes[kind], key=lambda process: process.pid))
-            if draw < 0.3:
+            if draw < 0.35:
                 self._stop(target, kind)
             else:
-                self._note(f"kill {kind}", time.monotonic())
+                self._note(f"kill {kind}", time.monotonic(), hit=frozenset({target.pid}))
+                self._causes.append((time.monotonic(), None if kind in RARE else self.tree.session_of(target.pid)))
                 _send(target, signal.SIGKILL)
 
     def _stop(self, target: psutil.Process, kind: str) -> None:
-        self._note(f"stop {kind}", time.monotonic(), time.monotonic() + STOP_SECONDS)
+        begin = time.monotonic()
         _send(target, signal.SIGSTOP)
-        timer = threading.Timer(STOP_SECONDS, _send, (target, signal.SIGCONT))
+        self._note(f"stop {kind}", begin, begin + STOP_SECONDS + 1, hit=frozenset({target.pid}))
+        self._causes.append((begin, self.tree.session_of(target.pid)))
+
+        def go_on() -> None:
+            if self._keeps_others_waiting(target):
+                self._note(f"stop {kind}", begin, time.monotonic() + 1, hit=None, count=False)
+                self.counted["of which others had to wait for it"] += 1
+            _send(target, signal.SIGCONT)
+
+        timer = threading.Timer(STOP_SECONDS, go_on)
         timer.daemon = True
         timer.start()
         self._timers.append(timer)
+
+    def _keeps_others_waiting(self, target: psutil.Process) -> bool:
+        return keeps_others_waiting(target, self.tree.folder, self.cluster.url if self.cluster else None)
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:
@@ -183,7 +242,8 @@ def run(database: str, plan: Plan) -> Outcome:
             stack.callback(cluster.close)
         destination = stack.enter_context(FailingDestination(plan.seed, plan.delay_seconds))
         url = destination.url(PATH)
-        tree = Tree(folder, cluster.url if cluster else "", key=KEY, url=url, fence=plan.fence)
+        operator = str(plan.seed) if plan.operator else None
+        tree = Tree(folder, cluster.url if cluster else "", key=KEY, url=url, fence=plan.fence, operator=operator)
         stack.callback(tree.stop)
         tree.start()
         senders = [Sender(number, tree.base, lanes=plan.lanes, seed=plan.seed) for number in range(plan.senders)]
@@ -193,15 +253,27 @@ def run(database: str, plan: Plan) -> Outcome:
         chaos.run()
         acknowledged, inspection = _drain(tree, senders, plan)
         found = results(tree.base, acknowledged, seconds=min(10.0, plan.give_up_draining_after))
-        report = check(acknowledged, list(destination.arrivals), found, chaos.faults)
+        arrivals, operated = list(destination.arrivals), tree.operated()
+        skipping = {one.lane for one in acknowledged if route_of(one.lane) in ("skipping", "loose")}
+        faults = [*chaos.faults, *chaos.deaths(), *_unseen(arrivals, tree)]
+        report = check(acknowledged, arrivals, found, faults, skipping=skipping, operated=operated)
+        chaos.counted[OPERATED] = len(operated)
         surprises = [text for sender in senders for text in sender.surprises]
         surprises += [f"Nobody passed the point “{point}”." for point in chaos.not_passed()]
         seconds = time.monotonic() - begin
         return Outcome(database, seconds, report, chaos.faults, chaos.counted, inspection, surprises, tree.log())
 
 
+def _unseen(arrivals: list[Arrival], tree: Tree) -> list[Fault]:
+    """Processes that were gone before anybody saw them: they were killed while they started."""
+    begin, end = (min(one.at for one in arrivals), max(one.at for one in arrivals)) if arrivals else (0.0, 0.0)
+    unseen = {one.sender for one in arrivals} - tree.lives.keys() - {0}
+    return [Fault("death", begin, end, frozenset({pid})) for pid in unseen]
+
+
 def _drain(tree: Tree, senders: list[Sender], plan: Plan) -> tuple[list[Acknowledged], dict[str, int]]:
     """Everything that was begun is acknowledged and comes to its end; what crashed too often is retried by a person."""
+    tree.send_operator_home()
     end = time.monotonic() + plan.give_up_draining_after
     for sender in senders:
         sender.stop()
@@ -230,10 +302,12 @@ def table(outcome: Outcome, seed: int) -> str:
         ("kills", kills),
         ("stopped beyond a lease, then continued", stops),
         ("database restarts", faults[DATABASE]),
+        ("single sessions of the database ended", faults[SESSION]),
         ("acknowledged", f"{report.acknowledged:,}"),
         ("arrivals", f"{report.arrivals:,}"),
-        ("repeats, each around a fault and with the same key", report.repeats),
-        ("repeats without a fault", report.unexplained),
+        ("messages in an operator's hand", f"{faults[OPERATED]:,}"),
+        ("repeats, each with the same key and around a fault of its sender", report.repeats),
+        ("repeats without a fault of their sender", report.unexplained),
         ("lost", report.lost),
         ("unexpected", report.unexpected),
         ("out of order", report.out_of_order),

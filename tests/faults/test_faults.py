@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
 
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def test_nothing_is_lost_doubled_or_overtaken(database: str) -> None:
-    outcome = run(database, Plan(seconds=12, seed=4711))
+    outcome = run(database, Plan(seconds=12, seed=4711, points=POINTS))
 
     print(table(outcome, 4711), outcome.counted)  # shown where the test fails
     assert outcome.violations == [], outcome.log
@@ -28,7 +28,7 @@ def test_without_the_fence_the_proof_fails() -> None:
 
 def _shows_violations_without_the_fence(seed: int) -> bool:
     plan = Plan(
-        7, seed, lanes=3, delay_seconds=0.3, fence=False, stops_only=True, points=(), every=(0.3, 0.5),
+        7, seed, lanes=2, operator=False, delay_seconds=0.3, fence=False, stops_only=True, points=(), every=(0.3, 0.5),
         give_up_draining_after=8,
     )  # fmt: skip
     return bool(run("sqlite", plan).report.violations)

@@ -9,11 +9,19 @@ import requests
 
 from tests.destination import Answer, Destination, Received
 from tests.faults.checker import Acknowledged, Arrival
+from tests.senders import SENDER
 
 KEY = "shop-key-of-the-faults"
 PATH = "/orders"
 TIMEOUT_SECONDS = 20.0
 SYNC_SHARE = 0.15
+# the routes of a sender's lanes, in turn; a lane's name ends with its number
+ROUTES = ("orders", "orders", "narrow", "skipping", "loose")
+REFUSED_SHARE = 0.1  # of what comes on `skipping`
+
+
+def route_of(lane: str) -> str:
+    return ROUTES[int(lane.partition("-")[2].partition("#")[0]) % len(ROUTES)]
 
 
 class FailingDestination(Destination):
@@ -36,12 +44,16 @@ class FailingDestination(Destination):
         name = body["lane"], body["number"]
         with self._lock:
             tried = self._tries[name] = self._tries.get(name, 0) + 1
-            chance = random.Random(f"{self._seed}:{name}:{tried}").random()
-            answer = self._answer(chance)
+            chance = self._chance(name, tried)
+            refused = route_of(body["lane"]) == "skipping" and self._chance(name) < REFUSED_SHARE
+            answer = Answer(422) if refused else self._answer(chance)
             confirmed = answer.status == 200 and answer.raw is None
-            key = request.header("Idempotency-Key")
-            self.arrivals.append(Arrival(*name, key=key, at=request.received_at, confirmed=confirmed))
+            key, sender = request.header("Idempotency-Key"), int(request.header(SENDER) or 0)
+            self.arrivals.append(Arrival(*name, key=key, at=request.received_at, confirmed=confirmed, sender=sender))
         return answer
+
+    def _chance(self, *of: Any) -> float:
+        return random.Random(f"{self._seed}:{of}").random()
 
     def _answer(self, chance: float) -> Answer:
         if chance < 0.04:
@@ -75,13 +87,16 @@ class Sender(threading.Thread):
             while not self._stop_wanted.is_set():
                 lane = self._chance.choice(list(self._next))
                 pattern = "sync" if self._chance.random() < SYNC_SHARE else "async"
-                if self._push(http, lane, self._next[lane], pattern):
+                number = self._next[lane]
+                # where nothing orders them each message has a lane of its own
+                place = (f"{lane}#{number}", 1) if route_of(lane) == "loose" else (lane, number)
+                if self._push(http, *place, pattern):
                     self._next[lane] += 1
 
     def _push(self, http: requests.Session, lane: str, number: int, pattern: str) -> bool:
         """Tries until it is acknowledged. False if it was told to give up."""
         last = ""
-        url = f"{self._base}/webhooks/orders{'/sync' if pattern == 'sync' else ''}"
+        url = f"{self._base}/webhooks/{route_of(lane)}{'/sync' if pattern == 'sync' else ''}"
         while not self.give_up.is_set():
             try:
                 response = http.post(
@@ -95,11 +110,13 @@ class Sender(threading.Thread):
                 time.sleep(0.1)
                 continue
             last = f"{response.status_code} {response.text[:300]}"
-            if response.status_code in (409, 503):  # the first is still running; the lane, or the platform, is not well
+            correlation_id = response.headers.get("X-Correlation-ID", "")
+            cancelled = response.status_code == 409 and "/problems/cancelled" in response.text
+            # the first is still running; the lane, or the platform, is not well
+            if response.status_code in (409, 503) and not cancelled:
                 time.sleep(0.1)
                 continue
-            correlation_id = response.headers.get("X-Correlation-ID", "")
-            if response.status_code in (200, 202, 502, 504) and correlation_id:
+            if response.status_code in (200, 202, 409, 502, 504) and correlation_id:
                 told = "async" if response.status_code == 202 else pattern
                 self.acknowledged.append(Acknowledged(lane, number, told, correlation_id))
                 return True

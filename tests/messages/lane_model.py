@@ -29,10 +29,14 @@ LEASED = Span(LEASE, LEASE)
 
 @dataclass
 class RouteModel:
-    """`delays`: seconds after the first, second … failed attempt, give or take 20 %; after the last one it is dead."""
+    """`delays`: seconds after the first, second … failed attempt, give or take 20 %; after the last one it is dead.
+
+    `stops`: what may have arrived or not is left to a person.
+    """
 
     blocks: bool
     delays: tuple[float, ...]
+    stops: bool = False
     paused: bool = False
 
 
@@ -151,11 +155,14 @@ class LaneModel:
         failures = len(message.attempts) - message.before_retry
         title = CRASHED if kind == OutcomeKind.CRASHED else str(kind)
         caller_waits = message.sync and not message.told_accepted
+        is_unknown = kind == OutcomeKind.UNKNOWN
+        is_permanent = kind in PERMANENT or (is_unknown and self.route.stops)
+        passes = kind == OutcomeKind.FAILED or (is_unknown and not self.route.stops)
         if kind == OutcomeKind.SUCCEEDED:
             message.end(Status.SUCCEEDED, "")
-        elif caller_waits or (kind in PERMANENT and not self.route.blocks):
+        elif caller_waits or (is_permanent and not self.route.blocks):
             message.end(Status.FAILED, title)
-        elif kind == OutcomeKind.FAILED and failures <= len(self.route.delays):
+        elif passes and failures <= len(self.route.delays):
             message.status = Status.RETRYING
             delay = self.route.delays[failures - 1]
             self.free(Span(delay * 0.8, delay * 1.2))

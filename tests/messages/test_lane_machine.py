@@ -43,7 +43,7 @@ DELAYS = (600.0, 1800.0)
 KINDS = st.sampled_from(
     [
         OutcomeKind.SUCCEEDED, OutcomeKind.SUCCEEDED, OutcomeKind.FAILED, OutcomeKind.FAILED, OutcomeKind.REFUSED,
-        OutcomeKind.MAPPING_FAILED, OutcomeKind.NOT_SENT,
+        OutcomeKind.MAPPING_FAILED, OutcomeKind.NOT_SENT, OutcomeKind.UNKNOWN,
     ]
 )  # fmt: skip
 Name = tuple[str, str]  # a lane's route and key
@@ -132,7 +132,7 @@ class Lanes(RuleBasedStateMachine):
     def __init__(self, plans: Plans) -> None:
         super().__init__()
         self.plans = plans
-        self.routes = {"orders": RouteModel(True, DELAYS), "invoices": RouteModel(False, DELAYS)}
+        self.routes = {"orders": RouteModel(True, DELAYS, stops=True), "invoices": RouteModel(False, DELAYS)}
         self.lanes = {name: LaneModel(self.routes[name[0]]) for name in NAMES}
         self.hands: dict[Name, list[Hand]] = {name: [] for name in NAMES}
         self.pks: dict[Name, int] = {}
@@ -533,7 +533,7 @@ class Lanes(RuleBasedStateMachine):
 @pytest.mark.django_db
 @pytest.mark.timeout(600)  # a failing story is shrunk before it is told
 def test_every_story_leaves_the_rows_as_they_must_be() -> None:
-    orders = configure_route(ordering_key="lane", on_failure="block", retry=RETRY)
+    orders = configure_route(ordering_key="lane", on_failure="block", on_unknown="stop", retry=RETRY)
     configure_route(slug="invoices", ordering_key="lane", on_failure="skip", retry=RETRY)
     invoices = catalogue.by_slug("invoices")
     assert invoices is not None

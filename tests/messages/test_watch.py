@@ -1,13 +1,15 @@
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from connectors.catalogue import RoutePlan
 from connectors.models import Route
-from messages import steering, watch
+from messages import lanes, steering, watch
+from messages.claims import Claim
 from messages.database import clock_reading
 from messages.models import Lane
-from tests.messages.conftest import claim, push
+from tests.messages.conftest import LEASE, claim, finish, push
 
 
 def lane(plan: RoutePlan, key: str, *, due_seconds_ago: int, strikes: int = 0) -> Lane:
@@ -60,6 +62,65 @@ def test_lane_is_suspect_until_it_makes_progress(plan: RoutePlan) -> None:
     Lane.objects.filter(pk=suspect.pk).update(strikes=0)
 
     assert not watch.suspects().exists()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the watch takes for its monotonic clock."""
+    watch._held.clear()
+    now = [1000.0]
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_lane_that_is_held_without_progress_is_told_of(
+    plan: RoutePlan, clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its worker renews, but the thread that sends for it hangs."""
+    lane(plan, "A", due_seconds_ago=5)
+    (taken,) = claim(plan)
+    watch.complain()
+    assert caplog.messages == []
+
+    clock[0] += watch.HELD_AFTER_SECONDS
+    lanes.renew([taken], lease_seconds=LEASE)
+    watch.complain()
+
+    assert caplog.messages == [
+        f"1 lanes are held by test without progress for minutes: {Lane.objects.get()} (1 strikes)"
+    ]
+
+
+@pytest.mark.parametrize("change", ["progress", "another claim", "released meanwhile"])
+def test_lane_whose_work_goes_on_is_not_held(plan: RoutePlan, clock: list[float], change: str) -> None:
+    for _ in range(2):
+        lane(plan, "A", due_seconds_ago=5)
+    (taken,) = claim(plan)
+    watch.held()
+    clock[0] += watch.HELD_AFTER_SECONDS - 1
+
+    CHANGES[change](plan, taken)
+    watch.held()
+    clock[0] += 2
+
+    assert not watch.held().exists()
+
+
+def give_back_and_take(plan: RoutePlan, taken: Claim) -> None:
+    lanes.release([taken])
+    claim(plan)
+
+
+def lose_and_take(plan: RoutePlan, taken: Claim) -> None:
+    Lane.objects.update(lease_until=clock_reading() - timedelta(seconds=1))
+    claim(plan)
+
+
+CHANGES: dict[str, Callable[[RoutePlan, Claim], object]] = {
+    "progress": finish,
+    "another claim": lose_and_take,
+    "released meanwhile": give_back_and_take,
+}
 
 
 def test_watch_names_what_it_complains_about(plan: RoutePlan, caplog: pytest.LogCaptureFixture) -> None:
