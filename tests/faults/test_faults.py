@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
 
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def test_nothing_is_lost_doubled_or_overtaken(database: str) -> None:
-    outcome = run(database, Plan(seconds=12, seed=4711, points=POINTS))
+    outcome = run(database, Plan(seconds=12, seed=4711, points=POINTS, at_least=60))
 
     print(table(outcome, 4711), outcome.counted)  # shown where the test fails
     assert outcome.violations == [], outcome.log

@@ -1,11 +1,11 @@
-"""The platform's settings on a machine whose clock is eight seconds ahead."""
+"""Those of `named`, on a machine whose clock is eight seconds ahead."""
 
 import time
 from datetime import timedelta
 
 from django.utils import timezone
 
-from integration_platform.settings import *  # noqa: F403
+from tests.flows.named import *  # noqa: F403
 
 AHEAD_SECONDS = 8
 

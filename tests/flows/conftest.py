@@ -63,9 +63,16 @@ class Platform:
     def start(self, configuration: str) -> None:
         self.manage("migrate", "--verbosity", "0")
         self.apply(configuration)
+        self.serve()
+        self.wait_until_ready()
+
+    def serve(self) -> None:
+        """Web server and worker, over a database that is there."""
         server = ["-m", "granian", "--interface", "rsgi", "--port", str(self.port), "--workers-kill-timeout", "5"]
         self.run(*server, "integration_platform.rsgi:application")
         self.run("manage.py", "worker")
+
+    def wait_until_ready(self) -> None:
         end = time.monotonic() + START_SECONDS
         while not self.is_ready():
             assert time.monotonic() < end, f"not ready: {self.log()}"
