@@ -20,7 +20,7 @@ POINTS = (
     "deliver: after sending, before recording",
     "finish: between result and lane",
     "finish: after the commit",
-    "claim: before the commit",
+    "claim: after the commit, before anything is read",
     "limits: a permit, before the commit",
 )
 BULK_POINT = "bulk: between two messages of a step"
@@ -43,7 +43,7 @@ class FaultsConfig(AppConfig):
         # PostgreSQL records in one statement: killed before it, the server has nothing of it
         _before(recording, "_at_once" if connection.vendor == "postgresql" else "_move_lanes", POINTS[4])
         _after(lanes, "finish", POINTS[5])
-        _after(lanes, "lease", POINTS[6])
+        _after(lanes, "claim", POINTS[6])
         _after(limits, "grant", POINTS[7])
         _after(bulk, "_apply", BULK_POINT)
         if os.environ.get(NO_FENCE):
