@@ -19,8 +19,10 @@ AWAY = frozenset(
 class ErrorWrapper(DatabaseErrorWrapper):
     """Errors for which a statement is to be tried again over another connection are OperationalErrors.
 
-    Their drivers file these two under internal errors, as if the statement had been wrong.
+    Their driver files these two under internal errors, as if the statement had been wrong.
     """
+
+    wrapper: base.DatabaseWrapper
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
