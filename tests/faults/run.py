@@ -75,7 +75,7 @@ class Plan:
     seconds: float
     seed: int
     senders: int = 6
-    lanes: int = 5
+    lanes: int = 6
     delay_seconds: float = 0.0
     fence: bool = True
     stops_only: bool = False
@@ -100,6 +100,7 @@ class Chaos:
     counted: Counter[str] = field(default_factory=Counter)
     _causes: list[tuple[float, int | None]] = field(default_factory=list)
     """When something was done to a session of processes, None: to all of them."""
+    _over: threading.Event = field(default_factory=threading.Event)
     _timers: list[threading.Timer] = field(default_factory=list)
     _armed: list[tuple[str, Path, float]] = field(default_factory=list)
 
@@ -131,6 +132,10 @@ class Chaos:
 
     def _is_wanted(self, now: float, begin: float) -> bool:
         return now - begin < self.plan.seconds or self.acknowledged() < self.plan.at_least
+
+    def end(self) -> None:
+        """Everything has come to its end."""
+        self._over.set()
 
     def not_passed(self) -> list[str]:
         return [point for point, _, _ in self._armed]
@@ -167,9 +172,9 @@ class Chaos:
 
     def _feel_the_pulse(self) -> None:
         """A machine that is too busy for a while lets leases run out as if each process had been stopped."""
-        while True:
+        while not self._over.is_set():
             begin = time.monotonic()
-            time.sleep(0.1)
+            self._over.wait(0.1)
             if time.monotonic() - begin > STOOD_STILL_SECONDS:
                 self._note("the machine stood still", begin, time.monotonic(), hit=None)
 
@@ -267,6 +272,7 @@ def run(database: str, plan: Plan) -> Outcome:
             return sum(len(sender.acknowledged) for sender in senders)
 
         chaos = Chaos(plan, tree, cluster, random.Random(plan.seed), count_acknowledged)
+        stack.callback(chaos.end)
         chaos.run()
         acknowledged, inspection = _drain(tree, senders, plan)
         found = results(tree.base, acknowledged, seconds=min(10.0, plan.give_up_draining_after))

@@ -5,7 +5,7 @@ import pytest
 from tests.faults.apps import POINTS
 from tests.faults.run import Plan, run, table
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
 
 
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -28,7 +28,7 @@ def test_without_the_fence_the_proof_fails() -> None:
 
 def _shows_violations_without_the_fence(seed: int) -> bool:
     plan = Plan(
-        7, seed, lanes=2, operator=False, delay_seconds=0.3, fence=False, stops_only=True, points=(), every=(0.3, 0.5),
+        7, seed, lanes=3, operator=False, delay_seconds=0.3, fence=False, stops_only=True, points=(), every=(0.3, 0.5),
         give_up_draining_after=8,
     )  # fmt: skip
     return bool(run("sqlite", plan).report.violations)

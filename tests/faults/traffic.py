@@ -16,7 +16,7 @@ PATH = "/orders"
 TIMEOUT_SECONDS = 20.0
 SYNC_SHARE = 0.15
 # the routes of a sender's lanes, in turn; a lane's name ends with its number
-ROUTES = ("orders", "orders", "narrow", "skipping", "loose")
+ROUTES = ("orders", "orders", "orders", "narrow", "skipping", "loose")
 REFUSED_SHARE = 0.1  # of what comes on `skipping`
 
 
