@@ -59,12 +59,12 @@ def grant(endpoint: EndpointPlan, permits: Collection[str]) -> None:
     Allowance.objects.filter(pk=row.pk).update(permits=alive | dict.fromkeys(permits, until), buckets=buckets)
 
 
-def give_back(endpoint: EndpointPlan, permit: str) -> None:
-    """A call has ended, or was not made; who waits may look again."""
+def give_back(endpoint: EndpointPlan, permits: Collection[str]) -> None:
+    """Calls have ended, or were not made; who waits may look again."""
     with write():
         row = _locked(endpoint)
-        row.permits.pop(permit, None)
-        Allowance.objects.filter(pk=row.pk).update(permits=row.permits, full_until=None)
+        left = {name: until for name, until in row.permits.items() if name not in permits}
+        Allowance.objects.filter(pk=row.pk).update(permits=left, full_until=None)
 
 
 def permit_for(lane_id: int, token: int) -> str:

@@ -16,6 +16,7 @@ import queue
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.utils import timezone
 
-from connectors.catalogue import RoutePlan, catalogue
+from connectors.catalogue import EndpointPlan, RoutePlan, catalogue
 from messages import delivery, lanes, limits, sparing
 from messages.beats import beat, stop_wanted
 from messages.breaker import breaker
@@ -83,6 +84,16 @@ class Delivered:
     outcome: Outcome | None
 
 
+@dataclass(slots=True)
+class Ended:
+    """A call that is over, or that was not made (`outcome` is None): its circuit and its limits are to be told."""
+
+    endpoint: EndpointPlan
+    outcome: Outcome | None
+    permit: str
+    probe: int | None
+
+
 class Pump:
     """`run` for a queue worker, `serve` for a web process."""
 
@@ -103,6 +114,7 @@ class Pump:
         self._inbox: queue.SimpleQueue[Delivered | Hand | None] = queue.SimpleQueue()
         self._pool = Bulkhead(threads, name="delivery")
         self._unrecorded: list[tuple[Hand, Finished]] = []
+        self._ended: deque[Ended] = deque()
         self._complaint = Seldom()
         self._next_renew = time.monotonic() + lease_seconds / 3
         self._stopping = False
@@ -135,7 +147,7 @@ class Pump:
                 may_claim = not self._ends and not self._clearing and not self._has_suspect
                 if may_claim and now >= next_look and not self._guarded(self._claim):
                     next_look = now + LOOK_SECONDS
-                if self._hands:
+                if self._hands or self._ended:
                     idle_since = now
                     self._guarded(lambda: self._step(LOOK_SECONDS))
                 elif self._ends or now - idle_since >= linger_seconds:
@@ -167,8 +179,8 @@ class Pump:
     def serve(self) -> None:
         """Until `stop`: works the lanes that `take` hands over. What nobody foresaw ends it: see `WebPump`."""
         try:
-            while not self._stopping or self._hands:
-                self._guarded(lambda: self._step(RECORD_RETRY_SECONDS if self._unrecorded else self._lease_seconds / 3))
+            while not self._stopping or self._hands or self._ended:
+                self._guarded(lambda: self._step(self._lease_seconds / 3))
         except Exception:  # the edge of a thread: recorded with its traceback
             log.exception("The pump of this web process failed; the next synchronous request starts another one.")
         finally:
@@ -268,9 +280,13 @@ class Pump:
     def _step(self, wait: float) -> None:
         """One round: send what may go, collect what came back, record it, send what comes behind, keep the leases."""
         self._dispatch()
-        self._collect(wait)
-        if self._unrecorded:
+        self._collect(min(wait, RECORD_RETRY_SECONDS) if self._unrecorded or self._ended else wait)
+        recorded = bool(self._unrecorded)
+        if recorded:
             self._record()
+        if self._ended:
+            self._tell_of_ended()
+        if recorded:
             self._dispatch()
         if time.monotonic() >= self._next_renew:
             self._renew()
@@ -294,7 +310,7 @@ class Pump:
             lanes.release([hand.claim for hand in unsent])
             for hand in unsent:
                 self._hands.pop(hand.claim.lane_id, None)
-                _call_ended(hand, None)
+                self._call_ended(hand, None)
 
     def _may_go(self, hand: Hand) -> bool:
         """Not while this pump stops, the route or endpoint is paused, or its circuit is open; its probe may."""
@@ -350,8 +366,8 @@ class Pump:
             hand.busy = False
             self._forget(hand)
             hand.excuse()  # first: it must not be forgotten when the database is away
+            self._call_ended(hand, None)
             lanes.release([hand.claim])
-            _call_ended(hand, None)
             return
         spent = hand.sent + 1 >= QUANTUM_MESSAGES or time.monotonic() - hand.since >= QUANTUM_SECONDS
         has_had_its_turn = spent and self._crowded
@@ -370,11 +386,11 @@ class Pump:
         except Exception:  # a row that cannot be written must not take the others along: the edge of a group
             log.exception("A group of %s outcomes could not be recorded; recording them one by one.", len(pairs))
             pairs = [(hand, entry) for hand, entry in pairs if self._recorded_alone(hand, entry, now)]
-        done, self._unrecorded = self._unrecorded, []
+        for hand, entry in self._unrecorded:
+            self._call_ended(hand, entry.outcome)
+        self._unrecorded = []
         for hand, entry in pairs:
             self._settle(hand, entry)
-        for hand, entry in done:
-            _call_ended(hand, entry.outcome)
 
     def _recorded_alone(self, hand: Hand, entry: Finished, now: datetime) -> bool:
         try:
@@ -414,6 +430,30 @@ class Pump:
             hand.waiter.set_result(entry)
             hand.waiter = None
 
+    def _call_ended(self, hand: Hand, outcome: Outcome | None) -> None:
+        """Takes permit and probe from the claim; the next message of its lane has neither."""
+        claim = hand.claim
+        self._ended.append(Ended(hand.plan.endpoint, outcome, claim.permit, claim.probe))
+        claim.permit, claim.probe = "", None
+
+    def _tell_of_ended(self) -> None:
+        """Gives permits back, an endpoint's together, and tells circuits; what the database does not take is kept."""
+        permits: dict[int, list[Ended]] = {}
+        for ended in self._ended:
+            if ended.permit:
+                permits.setdefault(ended.endpoint.id, []).append(ended)
+        for alike in permits.values():
+            limits.give_back(alike[0].endpoint, [ended.permit for ended in alike])
+            for ended in alike:
+                ended.permit = ""
+        while self._ended:
+            ended = self._ended[0]
+            if ended.probe is not None:  # told twice, it means nothing the second time
+                breaker.settle(ended.endpoint, ended.probe, ended.outcome)
+            self._ended.popleft()
+            if ended.probe is None and ended.outcome is not None:  # the breaker keeps by itself what it cannot tell
+                breaker.count(ended.endpoint, ended.outcome)
+
     def _renew(self) -> None:
         if not self._hands:
             return
@@ -421,19 +461,6 @@ class Pump:
         for lane_id, hand in list(self._hands.items()):
             if lane_id not in mine and not hand.busy:
                 del self._hands[lane_id]
-
-
-def _call_ended(hand: Hand, outcome: Outcome | None) -> None:
-    """Tells the circuit what came of a call, None if it was not made, and gives its permit back."""
-    endpoint, claim = hand.plan.endpoint, hand.claim
-    permit, claim.permit = claim.permit, ""
-    probe, claim.probe = claim.probe, None
-    if permit:
-        limits.give_back(endpoint, permit)
-    if probe is not None:
-        breaker.settle(endpoint, probe, outcome)
-    elif outcome is not None:
-        breaker.count(endpoint, outcome)
 
 
 def owner_name() -> str:

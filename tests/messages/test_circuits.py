@@ -25,6 +25,7 @@ from messages.pump import Pump
 from tests import factories
 from tests.destination import Answer, Destination
 from tests.messages.conftest import KEY, claim, configure_route, push
+from tests.messages.test_limits import away_at_first
 from tests.messages.test_verbs_admin import client_with
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -307,6 +308,19 @@ def test_claim_takes_no_lane_of_an_open_circuit() -> None:
     (taken,) = sparing.claim(plan.endpoint, 9, owner="test", **options)
     assert taken.probe == 1
     assert sparing.claim(plan.endpoint, 9, owner="other", **options) == []
+
+
+def test_database_that_is_away_after_the_record_costs_no_probe(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(guarded(destination.url("/orders")))
+    factories.CircuitFactory(endpoint=Endpoint.objects.get(), ready=True)
+    away_at_first(monkeypatch, circuits, "settle")
+
+    work()
+
+    assert Message.objects.get().status == Status.SUCCEEDED
+    assert Circuit.objects.get().state == CircuitState.CLOSED
 
 
 # --- synchronous callers ---------------------------------------------------------------------------------------------

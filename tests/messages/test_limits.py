@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
@@ -71,8 +71,10 @@ def test_no_more_calls_are_out_than_are_allowed() -> None:
 
     assert begin(endpoint, "a", "b", "c") == 2
     assert begin(endpoint, "c") == 0
-    limits.give_back(endpoint, "a")
+    limits.give_back(endpoint, ["a"])
     assert begin(endpoint, "c", "d") == 1
+    limits.give_back(endpoint, ["b", "c"])
+    assert begin(endpoint, "e", "f", "g") == 2
 
 
 def test_permit_of_a_process_that_died_counts_as_lost_after_its_call_must_have_ended() -> None:
@@ -109,7 +111,7 @@ def test_endpoint_that_is_full_is_not_due_and_due_again_at_once_when_a_call_has_
     assert sparing.claim(plan.endpoint, 9, **OPTIONS) == []
 
     assert not lanes.any_due()
-    limits.give_back(plan.endpoint, taken.permit)
+    limits.give_back(plan.endpoint, [taken.permit])
     assert lanes.any_due()
     (other,) = sparing.claim(plan.endpoint, 9, **OPTIONS)
     assert other.lane_id != taken.lane_id
@@ -195,7 +197,7 @@ def test_probe_keeps_to_the_limits(destination: Destination) -> None:
 
     work()
     assert not destination.requests
-    limits.give_back(plan.endpoint, "hangs")
+    limits.give_back(plan.endpoint, ["hangs"])
     work()
 
     assert Circuit.objects.get().state == "closed"
@@ -219,6 +221,50 @@ def test_call_that_could_not_begin_in_time_is_not_made(destination: Destination)
 
     assert waiter.cancelled()
     assert not destination.requests
+    assert Allowance.objects.get().permits == {}
+
+
+def away_at_first(monkeypatch: pytest.MonkeyPatch, module: Any, verb: str) -> None:
+    """The database does not answer the first call of it."""
+    real, failures = getattr(module, verb), iter([OperationalError("away")])
+
+    def sometimes(*arguments: Any, **options: Any) -> Any:
+        if error := next(failures, None):
+            raise error
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(module, verb, sometimes)
+
+
+def test_database_that_is_away_after_the_record_costs_no_permit(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = limited(destination.url("/orders"), max_concurrent=1)
+    for name in "AB":
+        push(plan, name)
+    away_at_first(monkeypatch, limits, "give_back")
+
+    work()
+
+    assert len(destination.received("/orders")) == 2
+    assert Allowance.objects.get().permits == {}
+
+
+def test_database_that_is_away_when_a_lane_is_given_back_costs_no_permit(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = limited(max_concurrent=1)
+    accepted = push(plan, pattern="sync", taking=Taking("web", 30))
+    assert accepted.claim is not None
+    assert accepted.work is not None
+    accepted.claim.send_by = 0.0
+    away_at_first(monkeypatch, lanes, "release")
+    pump = Pump(threads=1, claims=False)
+    thread = threading.Thread(target=pump.serve)
+    thread.start()
+
+    pump.take(accepted.claim, accepted.work, plan)
+    pump.stop()
+    thread.join()
+
     assert Allowance.objects.get().permits == {}
 
 
@@ -291,7 +337,7 @@ def test_sync_call_without_a_permit_until_its_deadline_gets_504_and_goes_on() ->
     answer = sync()
 
     assert (answer.status_code, answer.json()["type"]) == (504, "/problems/deadline-passed")
-    limits.give_back(plan.endpoint, "hangs")
+    limits.give_back(plan.endpoint, ["hangs"])
     assert lanes.any_due()
 
 

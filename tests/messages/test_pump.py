@@ -12,7 +12,7 @@ from connectors.models import Endpoint, Route
 from messages import delivery, lanes, sparing, steering
 from messages.accepting import Taking
 from messages.beats import STOP, VARIABLE
-from messages.choices import Hold, Status
+from messages.choices import Hold, OutcomeKind, Status
 from messages.models import Attempt, Lane, Message, Result
 from messages.pump import QUANTUM_MESSAGES, Pump
 from tests.destination import Answer, Destination, Received
@@ -107,6 +107,46 @@ def test_dead_head_leaves_the_rest_of_its_lane_queued(destination: Destination) 
     assert sorted(Message.objects.values_list("status", flat=True)) == [Status.DEAD, Status.QUEUED]
     assert Lane.objects.get().hold == Hold.BLOCKED
     assert len(destination.requests) == 1
+
+
+def test_message_without_an_answer_stops_for_a_person_where_its_route_says_so(destination: Destination) -> None:
+    plan = configure_route(destination.url("/orders"), ordering_key="lane", retry=QUICK, on_unknown="stop")
+    push(plan)
+    push(plan)
+    destination.answers("/orders", Answer.nothing())
+
+    work()
+
+    assert sorted(Message.objects.values_list("status", flat=True)) == [Status.DEAD, Status.QUEUED]
+    assert Lane.objects.get().hold == Hold.BLOCKED
+    assert len(destination.requests) == 1
+
+
+def test_refused_address_is_tried_once_and_says_which_setting_would_open_it() -> None:
+    plan = configure_route("http://10.9.9.9/orders", ordering_key="lane", retry=QUICK)
+    for _ in range(3):
+        push(plan)
+
+    work()
+
+    attempt = Attempt.objects.get()
+    assert attempt.outcome == OutcomeKind.NOT_SENT
+    assert "10.9.9.9 is a private address that OUTBOUND_ALLOWED_NETWORKS does not list" in attempt.detail
+    assert Lane.objects.get().hold == Hold.BLOCKED
+
+
+def test_thread_is_free_again_at_the_deadline(destination: Destination) -> None:
+    """A server that drips would hold the only thread for ever; the next lane's turn comes within a second."""
+    destination.answers("/orders", Answer(200, "x" * 500, drip_body_seconds=0.05), Answer(200))
+    plan = configure_route(destination.url("/orders"), ordering_key="lane", retry={"max_attempts": 1})
+    Endpoint.objects.update(timeout_seconds=0.5)
+    for name in "AB":
+        push(plan, name)
+
+    Pump(threads=1).run(budget_seconds=10, linger_seconds=0.3)
+
+    first, second = destination.received("/orders")
+    assert 0.4 < second.received_at - first.received_at < 1.5
 
 
 def test_unforeseen_error_of_an_attempt_is_an_outcome(
