@@ -6,9 +6,10 @@ call for a token goes through the same transport as every call, under the same p
 
 import os
 import re
+import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,16 @@ class _Token:
     """On the monotonic clock."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A token of one client of one token server, and how to get it."""
+
+    identity: Hashable
+    """The same after every change of the configuration, so that tokens outlive it."""
+    fetch: "Callable[[float], _Token]"
+    """Takes so many seconds at most. Raises TransportError."""
+
+
 class _Tokens:
     """The tokens of this process. Threads that need the same one at the same time share one fetch, also its failure."""
 
@@ -48,34 +59,41 @@ class _Tokens:
         self._held: dict[Any, _Token] = {}
         self._running: dict[Any, Future[_Token]] = {}
 
-    def get(self, key: "OAuth2Auth", *, deadline: float, send: Send, not_this: str | None = None) -> str:
-        """A token that is still good, and is not `not_this`. Raises TransportError."""
-        with self._lock:
-            held = self._held.get(key.identity)
-            if held is not None and held.value != not_this and time.monotonic() < held.renew_at:
-                return held.value
-            running = self._running.get(key.identity)
-            mine = running is None
-            if running is None:
-                running = self._running[key.identity] = Future()
-        if mine:
-            self._fetch(key, running, deadline, send)
-        try:
-            return running.result(max(deadline - time.monotonic(), 0)).value
-        except FutureTimeoutError:
-            raise TransportError(Kind.TIMEOUT, "The token was not there in time.", sent=False) from None
+    def get(self, wanted: "_Wanted", *, deadline: float, not_this: str | None = None) -> str:
+        """A token that is still good, and is not `not_this`. Raises TransportError.
 
-    def _fetch(self, key: "OAuth2Auth", running: "Future[_Token]", deadline: float, send: Send) -> None:
+        Whoever waited for a fetch that ended with the time of its own caller fetches anew: its time is not up.
+        """
+        while True:
+            with self._lock:
+                held = self._held.get(wanted.identity)
+                if held is not None and held.value != not_this and time.monotonic() < held.renew_at:
+                    return held.value
+                running = self._running.get(wanted.identity)
+                mine = running is None
+                if running is None:
+                    running = self._running[wanted.identity] = Future()
+            if mine:
+                self._fetch(wanted, running, deadline)
+            try:
+                return running.result(max(deadline - time.monotonic(), 0)).value
+            except FutureTimeoutError:
+                raise TransportError(Kind.TIMEOUT, "The token was not there in time.", sent=False) from None
+            except TransportError as error:
+                if mine or error.kind is not Kind.TIMEOUT or time.monotonic() >= deadline:
+                    raise
+
+    def _fetch(self, wanted: "_Wanted", running: "Future[_Token]", deadline: float) -> None:
         try:
-            token = key.fetch(deadline - time.monotonic(), send)
+            token = wanted.fetch(deadline - time.monotonic())
         except BaseException as error:  # noqa: BLE001 - whoever waits has to learn of it, whatever it is
             with self._lock:
-                self._running.pop(key.identity, None)
+                self._running.pop(wanted.identity, None)
             running.set_exception(error)
         else:
             with self._lock:
-                self._running.pop(key.identity, None)
-                self._held[key.identity] = token
+                self._running.pop(wanted.identity, None)
+                self._held[wanted.identity] = token
             running.set_result(token)
 
 
@@ -100,6 +118,16 @@ class OAuth2Auth(Auth):
             "extra", "Extra parameters", 'Sent to the token server as well, e.g. {"resource": "orders"}',
             required=False, pairs=True,
         ),
+        Parameter(
+            "token_tls", "TLS to the token server",
+            "Which calls for a token trust this endpoint's own authority alone, and show its client certificate.",
+            default="same_host", required=False,
+            choices=(
+                ("same_host", "As this endpoint where the host is the same"),
+                ("endpoint", "As this endpoint"),
+                ("public", "The authorities that everybody knows"),
+            ),
+        ),
     )  # fmt: skip
     secret_headers = frozenset({"authorization"})
 
@@ -113,8 +141,7 @@ class OAuth2Auth(Auth):
         named = {name: given[name] for name in ("scope", "audience") if given.get(name)}
         self._form = {"grant_type": "client_credentials", **named, **extra}
         self._in_body = given.get("client_auth") == "post"
-        # the same after every change of the configuration, so that tokens outlive it
-        self.identity = (self._url, self._client, self._in_body, tuple(self._form.items()))
+        self._tls_of_tokens = given.get("token_tls") or "same_host"
 
     def applied(self, request: OutboundRequest, send: Send) -> OutboundRequest:
         return self._with_token(request, send, not_this=None)
@@ -125,11 +152,19 @@ class OAuth2Auth(Auth):
 
     def _with_token(self, request: OutboundRequest, send: Send, *, not_this: str | None) -> OutboundRequest:
         started = time.monotonic()
-        token = tokens.get(self, deadline=started + request.deadline_seconds, send=send, not_this=not_this)
+        tls = self._tls(request)
+        identity = (self._url, self._client, self._in_body, tuple(self._form.items()), tls)
+        wanted = _Wanted(identity, lambda seconds: self._fetch(seconds, tls, send))
+        token = tokens.get(wanted, deadline=started + request.deadline_seconds, not_this=not_this)
         left = request.deadline_seconds - (time.monotonic() - started)
         return replace(request.with_headers(("Authorization", f"Bearer {token}")), deadline_seconds=left)
 
-    def fetch(self, seconds: float, send: Send) -> _Token:
+    def _tls(self, request: OutboundRequest) -> ssl.SSLContext | None:
+        """How to connect to the token server: a private authority would refuse a public one, so hosts are compared."""
+        same_host = self._tls_of_tokens == "same_host" and _host(self._url) == _host(request.url)
+        return request.tls if self._tls_of_tokens == "endpoint" or same_host else None
+
+    def _fetch(self, seconds: float, tls: ssl.SSLContext | None, send: Send) -> _Token:
         """A fresh token from the server. Raises TransportError; nothing of the message has been sent then."""
         form, headers = dict(self._form), {"Accept": formats.JSON, "Content-Type": "application/x-www-form-urlencoded"}
         if self._in_body:
@@ -142,6 +177,7 @@ class OAuth2Auth(Auth):
             headers=tuple(headers.items()),
             body=urlencode(form).encode(),
             deadline_seconds=seconds,
+            tls=tls,
         )
         asked_at = time.monotonic()
         try:
@@ -182,6 +218,10 @@ def _object(body: bytes) -> dict[str, Any]:
     except formats.MalformedBody:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
 
 
 def _url_problem(url: str) -> str | None:

@@ -1,10 +1,13 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from connectors.auth.oauth2 import tokens
 from connectors.transport import Transport
 from tests.connectors.calls import LOOPBACK
+from tests.connectors.test_transport_tls import Authority
 from tests.destination import Destination
 
 
@@ -19,3 +22,8 @@ def destination() -> Iterator[Destination]:
     tokens.forget()
     with Destination() as server:
         yield server
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(ec.generate_private_key(ec.SECP256R1()), tmp_path)

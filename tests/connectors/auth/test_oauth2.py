@@ -1,18 +1,25 @@
 """OAuth 2.0 client credentials against a real token server: what it is asked, and how often."""
 
+import ssl
+import time
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
-from connectors.auth import Exchange, InvalidAuth, build, call
+from connectors.auth import Exchange, InvalidAuth, build, call, oauth2
 from connectors.auth.oauth2 import tokens
 from connectors.networks import AllowedNetworks
+from connectors.tls import client_context
 from connectors.transport import Kind, OutboundResponse, Transport, TransportError
 from tests.connectors.calls import post
+from tests.connectors.test_transport_tls import Authority
 from tests.destination import Answer, Destination, Received
 
 TOKEN = {"access_token": "token-1", "token_type": "Bearer", "expires_in": 3600}
@@ -94,6 +101,57 @@ def test_threads_share_a_failed_fetch(transport: Transport, destination: Destina
 
     assert {failed(exchange).kind for exchange in exchanges} == {Kind.AUTH_FAILED}
     assert len(asked(destination, "/token")) == 1
+
+
+def test_call_with_little_time_does_not_fail_those_that_wait_with_it(
+    transport: Transport, destination: Destination
+) -> None:
+    destination.answers("/token", Answer(200, TOKEN, delay_seconds=0.6))
+    auth = build("oauth2_client_credentials", given(destination))
+
+    with ThreadPoolExecutor(2) as pool:
+        hurried = pool.submit(call, transport, post(destination.url("/orders"), deadline=0.3), auth)
+        destination.wait_for(1, path="/token")
+        patient = pool.submit(call, transport, post(destination.url("/orders"), deadline=10), auth)
+
+    assert failed(hurried.result()).kind == Kind.TIMEOUT
+    assert status(patient.result()) == 200
+
+
+def test_token_that_is_refused_to_many_at_once_is_replaced_once(transport: Transport, destination: Destination) -> None:
+    destination.answers("/token", made_anew())
+    refused = "Bearer token-1"
+    destination.answers("/orders", lambda request: Answer(401 if request.header("Authorization") == refused else 200))
+    auth = build("oauth2_client_credentials", given(destination))
+
+    with ThreadPoolExecutor(8) as pool:
+        exchanges = list(pool.map(lambda _: call(transport, post(destination.url("/orders")), auth), range(16)))
+
+    assert {status(exchange) for exchange in exchanges} == {200}
+    assert len(asked(destination, "/token")) == 2
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "good_for", "fetches"), [(100, 79, 1), (100, 81, 2), (3600, 3539, 1), (3600, 3541, 2)]
+)
+def test_token_is_used_until_shortly_before_its_end(
+    transport: Transport,
+    destination: Destination,
+    monkeypatch: pytest.MonkeyPatch,
+    lifetime: int,
+    good_for: int,
+    fetches: int,
+) -> None:
+    """A minute of a long life is left over, and a fifth of a short one."""
+    destination.answers("/token", made_anew(expires_in=lifetime))
+    auth = build("oauth2_client_credentials", given(destination))
+    call(transport, post(destination.url("/orders")), auth)
+
+    present = time.monotonic
+    monkeypatch.setattr(oauth2, "time", SimpleNamespace(monotonic=lambda: present() + good_for))
+    call(transport, post(destination.url("/orders")), auth)
+
+    assert len(asked(destination, "/token")) == fetches
 
 
 @pytest.mark.parametrize(("lifetime", "fetches"), [(0, 2), ("3600", 1), (None, 1), ("soon", 1)])
@@ -184,6 +242,52 @@ def test_token_server_is_called_under_the_same_policy(destination: Destination) 
     assert (error.kind, destination.requests) == (Kind.ADDRESS_REFUSED, [])
 
 
+@pytest.mark.parametrize(
+    ("options", "host", "opens"),
+    [
+        ({}, "127.0.0.1", True),
+        ({}, "localhost", False),  # another host: the authorities that everybody knows
+        ({"token_tls": "endpoint"}, "localhost", True),
+        ({"token_tls": "public"}, "127.0.0.1", False),
+    ],
+)
+def test_token_server_behind_a_private_authority(
+    transport: Transport,
+    destination: Destination,
+    authority: Authority,
+    options: dict[str, str],
+    host: str,
+    opens: bool,
+) -> None:
+    ca, certificate = Path(authority.bundle()).read_text(), [part.decode() for part in authority.issue("hub")]
+    context = authority.server("127.0.0.1", "localhost")
+    context.verify_mode = ssl.CERT_REQUIRED  # RFC 8705: the token server may want our certificate, too
+    context.load_verify_locations(authority.bundle())
+    with Destination(tls=context) as server:
+        server.answers("/token", Answer(200, TOKEN))
+        auth = build("oauth2_client_credentials", given(server, token_url=server.url("/token", host=host), **options))
+        request = replace(post(destination.url("/orders")), tls=client_context(ca, *certificate))
+
+        exchange = call(transport, request, auth)
+
+        assert len(server.requests) == opens
+        assert len(destination.requests) == opens
+        assert isinstance(exchange.answer, OutboundResponse) == opens
+
+
+def test_token_that_was_given_to_one_certificate_is_not_used_with_another(
+    transport: Transport, destination: Destination, authority: Authority
+) -> None:
+    destination.answers("/token", made_anew())
+    auth = build("oauth2_client_credentials", given(destination))
+
+    for _ in range(2):
+        certificate = [part.decode() for part in authority.issue("hub")]
+        call(transport, replace(post(destination.url("/orders")), tls=client_context("", *certificate)), auth)
+
+    assert len(asked(destination, "/token")) == 2
+
+
 def test_another_secret_does_not_use_the_token_of_the_first(transport: Transport, destination: Destination) -> None:
     destination.answers("/token", made_anew())
 
@@ -201,6 +305,7 @@ def test_another_secret_does_not_use_the_token_of_the_first(transport: Transport
         ({"token_url": "ftp://x"}, "token_url"),
         ({"token_url": "https://user:s3cr3t@login.example.com/"}, "token_url"),
         ({"client_auth": "jwt"}, "client_auth"),
+        ({"token_tls": "none"}, "token_tls"),
         ({"extra": {"grant_type": "password"}}, "extra"),
         ({"extra": {"a": 1}}, "extra"),
         ({"client_secret": ""}, "client_secret"),

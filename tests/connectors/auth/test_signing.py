@@ -1,6 +1,8 @@
 """What we sign, judged by others: an independent library, and our own door."""
 
+import hmac
 import time
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -51,6 +53,32 @@ def test_another_platform_takes_what_we_send(
     assert door.verify(Request(headers, received.body, time.time()))
     with pytest.raises(NotAuthentic):
         door.verify(Request(headers, received.body + b" ", time.time()))
+
+
+@pytest.mark.parametrize(
+    ("options", "algorithm", "content", "written"),
+    [
+        ({}, "sha256", "{body}", "{hex}"),
+        ({"algorithm": "sha512", "encoding": "base64"}, "sha512", "{body}", "{base64}"),
+        ({"prefix": "v1=", "timestamp_header": "X-Time"}, "sha256", "{time}.{body}", "v1={hex}"),
+        ({"template": "v1:{timestamp}:{body}", "timestamp_header": "X-Time"}, "sha256", "v1:{time}:{body}", "{hex}"),
+    ],
+)
+def test_signature_is_that_of_the_standard_library(
+    transport: Transport,
+    destination: Destination,
+    options: dict[str, str],
+    algorithm: str,
+    content: str,
+    written: str,
+) -> None:
+    received = signed(destination, transport, "hmac", {**options, "secret": "s3cr3t"})
+
+    signed_bytes = content.format(time=received.header("X-Time"), body=BODY.decode()).encode()
+    digest = hmac.new(b"s3cr3t", signed_bytes, algorithm).digest()
+    expected = written.format(hex=digest.hex(), base64=b64encode(digest).decode())
+    assert received.header("X-Signature") == expected
+    assert received.header("X-Time") == "" or abs(int(received.header("X-Time")) - time.time()) < 60
 
 
 def test_signature_is_the_one_that_openssl_makes(transport: Transport, destination: Destination) -> None:
