@@ -8,6 +8,7 @@ import heapq
 import http.client
 import logging
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -41,6 +42,7 @@ class Call:
     sent_at: float | None = None  # when the first byte may have gone out
     untaken: bool = False  # the connection broke before the other system had acknowledged a byte
     answering: bool = False  # the first byte of an answer came
+    judges_late: bool = False  # by TLS 1.3, where our certificate is judged after the request may have gone out
     expired: bool = False  # the deadline passed before the end
     _sock: socket.socket | None = None
     _acked: int | None = None  # by the other system before this request
@@ -54,6 +56,7 @@ class Call:
         """From now on the deadline cuts `sock`. Raises TimeoutError if it has passed."""
         with self._lock:
             self._sock, self.reused, self.connected = sock, reused, True
+            self.judges_late = isinstance(sock, ssl.SSLSocket) and sock.version() == "TLSv1.3"
             self._acked = acknowledged(sock)
             if self.expired or self.remaining() <= 0:
                 raise TimeoutError
@@ -241,7 +244,25 @@ class _Watched:
         except OSError:
             if current.call is not None:
                 current.call.broke()
+            self._read_alert()
             raise
+
+    def _read_alert(self) -> None:
+        """Raises what the other side said before it closed a secure connection, if it said something.
+
+        By TLS 1.3 it refuses our certificate, or that there is none, when we believe to be connected: sending may break
+        before its reason is read.
+        """
+        if not isinstance(self.sock, ssl.SSLSocket):
+            return
+        try:
+            self.sock.settimeout(0)
+            self.sock.recv(1)
+        except ssl.SSLError as error:
+            if "ALERT" in (error.reason or ""):
+                raise
+        except OSError:
+            return
 
 
 class _HTTPConnection(_Watched, HTTPConnection):  # type: ignore[misc]

@@ -213,6 +213,13 @@ class _ClosedWhileIdle(Exception):
     """A reused connection broke before anything of the request arrived."""
 
 
+# with these the other side refuses our certificate, or that there is none (RFC 8446, section 6.2), in OpenSSL's words
+CERTIFICATE_ALERTS = frozenset(
+    {"TLSV13_ALERT_CERTIFICATE_REQUIRED"}
+    | {f"TLSV1_ALERT_{name}" for name in ("UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR")}
+    | {f"SSLV3_ALERT_{name}" for name in ("BAD_CERTIFICATE", "UNSUPPORTED_CERTIFICATE", "HANDSHAKE_FAILURE")}
+    | {f"SSLV3_ALERT_CERTIFICATE_{name}" for name in ("REVOKED", "EXPIRED", "UNKNOWN")}
+)
 # what a connection raises that the other side has closed
 CLOSED = (
     http.client.RemoteDisconnected,
@@ -300,12 +307,21 @@ def _explained(error: Exception, call: Call) -> TransportError:
         return TransportError(Kind.TIMEOUT, "The destination did not answer in time.", sent=sent)
     refused_by_tls = any(isinstance(cause, ssl.SSLError | CertificateError) for cause in _causes(error))
     if refused_by_tls and not call.answering and not _closed(error):
+        # in TLS 1.3 the request goes out before the other side has judged our certificate; it reads none of it then
+        sent = sent and (call.reused or not _refuses_certificate(error))
         return TransportError(Kind.TLS_FAILED, f"No secure connection: {_reason(error)}.", sent=sent)
     if not call.connected:
         return TransportError(Kind.CONNECT_FAILED, f"No connection to the destination: {_reason(error)}.", sent=False)
     if call.answering:
         return TransportError(Kind.INVALID_RESPONSE, "The answer broke off or is not HTTP.", sent=True)
-    return TransportError(Kind.CONNECTION_LOST, "The destination closed the connection without an answer.", sent=sent)
+    detail = "The destination closed the connection without an answer."
+    if call.judges_late and not call.reused:
+        detail += " It may want a client certificate, or another one."
+    return TransportError(Kind.CONNECTION_LOST, detail, sent=sent)
+
+
+def _refuses_certificate(error: BaseException) -> bool:
+    return any(isinstance(cause, ssl.SSLError) and cause.reason in CERTIFICATE_ALERTS for cause in _causes(error))
 
 
 def _closed(error: BaseException) -> bool:

@@ -33,11 +33,11 @@ def transport() -> Transport:
     return Transport(allowed=LOOPBACK)
 
 
-@pytest.fixture
-def picky(authority: Authority) -> Iterator[Destination]:
-    """Answers only to who shows a certificate of the authority."""
+@pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def picky(authority: Authority, request: pytest.FixtureRequest) -> Iterator[Destination]:
+    """Answers only to who shows a certificate of the authority; by TLS 1.3 it refuses after the handshake."""
     context = authority.server("127.0.0.1")
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # 1.3 refuses after the handshake
+    context.minimum_version = context.maximum_version = request.param
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(authority.bundle())
     with Destination(tls=context) as server:
@@ -68,6 +68,18 @@ def test_our_certificate_opens_and_its_absence_does_not(
     assert (refused.kind, refused.sent) == (Kind.TLS_FAILED, False)
     assert response.status_code == 200
     assert len(picky.requests) == 1
+
+
+def test_certificate_of_another_authority_is_refused_before_anything_is_read(
+    transport: Transport, authority: Authority, picky: Destination, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Authority(ec.generate_private_key(ec.SECP256R1()), tmp_path / "other")
+
+    refused, _ = failure(transport, secured(picky.url(), bundle(authority), *issued(other)))
+
+    assert (refused.kind, refused.sent) == (Kind.TLS_FAILED, False)
+    assert picky.requests == []
 
 
 def test_private_authority_is_trusted_by_its_endpoint_alone(transport: Transport, authority: Authority) -> None:

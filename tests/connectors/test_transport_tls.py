@@ -5,6 +5,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,17 +181,24 @@ def test_destination_that_does_not_speak_tls_is_a_passing_failure(transport):
     assert destination.requests == []
 
 
-def test_destination_that_wants_a_certificate_of_ours_says_so(transport, authority):
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        (ssl.TLSVersion.TLSv1_2, "handshake failure"),
+        (ssl.TLSVersion.TLSv1_3, "certificate required"),  # after the handshake, when the answer is awaited
+    ],
+)
+def test_destination_that_wants_a_certificate_of_ours_says_so(transport, authority, version, words):
     context = authority.server("127.0.0.1")
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # 1.3 says so after the handshake, when the answer is awaited
+    context.minimum_version = context.maximum_version = version
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(authority.bundle())
 
     with Destination(tls=context) as destination:
         error, _ = failure(transport, post(destination.url()))
 
-    assert error.kind == Kind.TLS_FAILED
-    assert "handshake failure" in error.detail
+    assert (error.kind, error.sent) == (Kind.TLS_FAILED, False)
+    assert words in error.detail
     assert destination.requests == []
 
 
@@ -243,7 +251,23 @@ def test_fresh_connection_that_breaks_is_not_replaced(transport, authority):
         error, _ = failure(transport, post(destination.url()))
 
     assert (error.kind, error.sent) == (Kind.CONNECTION_LOST, True)
+    assert "may want a client certificate" in error.detail  # its refusal may have got lost with the connection
     assert len(destination.requests) == 1
+
+
+def test_handshake_that_drips_ends_at_the_deadline(transport):
+    def drip(connection):
+        connection.recv(2000)
+        connection.sendall(b"\x16\x03\x03\x3f\xff")  # a record of 16 KiB …
+        while True:
+            connection.sendall(b"\x02")  # … of which a byte comes now and then
+            time.sleep(0.05)
+
+    with server_by_hand(drip) as address:
+        error, seconds = failure(transport, post(f"https://{address}/", deadline=DEADLINE))
+
+    assert (error.kind, error.sent) == (Kind.TIMEOUT, False)
+    assert DEADLINE - 0.05 <= seconds < DEADLINE + TOLERANCE
 
 
 def test_connection_that_was_closed_just_before_its_use_is_replaced(transport, authority, monkeypatch):
