@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+MAX_RETRY_AFTER_SECONDS = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class CircuitPolicy:
@@ -19,6 +21,10 @@ class CircuitPolicy:
         numbers = (self.failure_share, self.window_seconds, self.open_seconds)
         if not all(math.isfinite(number) and number > 0 for number in numbers) or self.minimum_calls < 1:
             raise ValueError("A circuit needs a share, a number of calls and times above zero.")
+
+    def wait(self, retry_after: float | None) -> float:
+        """Seconds until one call is tried: longer where the destination asked for it (Retry-After), an hour at most."""
+        return max(self.open_seconds, min(retry_after or 0.0, MAX_RETRY_AFTER_SECONDS))
 
     def trips(self, calls: int, failures: int) -> bool:
         return self.enabled and calls >= self.minimum_calls and failures >= calls * self.failure_share

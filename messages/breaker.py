@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from connectors import retries
 from connectors.catalogue import EndpointPlan
 from messages import circuits, windows
 from messages.choices import OutcomeKind
@@ -42,6 +43,8 @@ class Tally:
     buckets: dict[float, list[int]] = field(default_factory=dict)
     told_at: float = -math.inf
     last_failure: str = ""
+    asked_until: float = -math.inf
+    """Until when the destination asked not to be called, on the monotonic clock."""
 
     def add(self, now: float, *, width: float, failed: bool) -> None:
         bucket = self.buckets.setdefault(now // width * width, [0, 0])
@@ -102,7 +105,8 @@ class Breaker:
     def settle(self, endpoint: EndpointPlan, probe: int, outcome: Outcome | None) -> None:
         """What came of a probe; None if it was not sent."""
         healthy = None if outcome is None else verdict(outcome)
-        circuits.settle(endpoint, probe, healthy=healthy, detail=outcome.detail if outcome else "")
+        detail, retry_after = (outcome.detail, outcome.retry_after) if outcome else ("", None)
+        circuits.settle(endpoint, probe, healthy=healthy, detail=detail, retry_after=retry_after)
         self.look_again()
 
     def count(self, endpoint: EndpointPlan, outcome: Outcome) -> None:
@@ -116,6 +120,7 @@ class Breaker:
             tally.add(now, width=policy.window_seconds / BUCKETS, failed=not healthy)
             if not healthy:
                 tally.last_failure = outcome.detail
+                tally.asked_until = max(tally.asked_until, now + (outcome.retry_after or 0.0))
             calls, failures = tally.totals()
         known_calls, known_failures = self._known(endpoint)
         if not failures and not known_failures:
@@ -135,7 +140,8 @@ class Breaker:
             counted = [(now - begin, calls, failures) for begin, (calls, failures) in tally.buckets.items()]
             kept, tally.buckets, tally.told_at = tally.buckets, {}, now
         try:
-            circuits.count(endpoint, counted, last_failure=tally.last_failure)
+            retry_after = max(tally.asked_until - now, 0.0)
+            circuits.count(endpoint, counted, last_failure=tally.last_failure, retry_after=retry_after)
         except BaseException:
             with self._lock:  # told the next time, when the database is back
                 for begin, amounts in kept.items():
@@ -155,18 +161,26 @@ class Breaker:
         now = time.monotonic()
         if now - self._looked_at < LOOK_SECONDS:
             return self._views
-        rows = list(Circuit.objects.values_list("endpoint", "retry_at", "buckets"))
+        rows = list(Circuit.objects.values_list("endpoint", "retry_at", "buckets", "endpoint__circuit_enabled"))
         present = clock_reading().timestamp() if rows else 0.0
         self._views = {
-            pk: View(None if retry_at is None else now + retry_at.timestamp() - present, buckets, present)
-            for pk, retry_at, buckets in rows
+            pk: View(now + retry_at.timestamp() - present if retry_at and enabled else None, buckets, present)
+            for pk, retry_at, buckets, enabled in rows
         }
+        for pk, retry_at, _, enabled in rows:
+            if retry_at and not enabled:
+                circuits.switch_off(pk)
         self._looked_at = now
         return self._views
 
 
 def verdict(outcome: Outcome) -> bool | None:
-    """Whether the destination is well: it answered, be it with a refusal. None: nothing was sent, so nobody knows."""
+    """Whether the destination is well: it answered, be it with a refusal. None: nothing was sent, so nobody knows.
+
+    A status says the same of the destination whatever a route takes it for: the circuit belongs to all its routes.
+    """
+    if outcome.received is not None:
+        return not retries.is_passing(outcome.received.status_code)
     if outcome.sent is None:
         return None
     match outcome.kind:

@@ -4,7 +4,7 @@
     open ──► half-open     `take_probe`: the time has come, and one caller may try; again when it was not heard of
     half-open ──► closed   `settle`: the destination answered
     half-open ──► open     `settle`: it did not, or nothing was sent
-    any ──► closed         `close`: a person said so
+    any ──► closed         `close`: a person said so; `switch_off`: the endpoint has no circuit breaker any more
 
 Times are the database's.
 """
@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from connectors.catalogue import EndpointPlan
 from messages import windows
@@ -28,8 +28,13 @@ PROBE_MARGIN_SECONDS = 15.0  # beyond the endpoint's time-out: mapping, waiting 
 MAX_REASON = 500
 
 
-def count(endpoint: EndpointPlan, counted: Sequence[Counted], *, last_failure: str) -> bool:
-    """Adds calls to the window; True if they opened the circuit. What comes while it is not closed is ignored."""
+def count(
+    endpoint: EndpointPlan, counted: Sequence[Counted], *, last_failure: str, retry_after: float | None = None
+) -> bool:
+    """Adds calls to the window; True if they opened the circuit. What comes while it is not closed is ignored.
+
+    `retry_after`: for so many seconds the destination asked not to be called.
+    """
     policy = endpoint.circuit
     with write():
         now = clock_reading()
@@ -49,7 +54,7 @@ def count(endpoint: EndpointPlan, counted: Sequence[Counted], *, last_failure: s
         Circuit.objects.filter(pk=row.pk).update(
             state=CircuitState.OPEN,
             since=now,
-            retry_at=now + timedelta(seconds=policy.open_seconds),
+            retry_at=now + timedelta(seconds=policy.wait(retry_after)),
             reason=_storable(reason),
             buckets=[],
         )
@@ -67,19 +72,20 @@ def take_probe(endpoint: EndpointPlan) -> int | None:
         return Circuit.objects.values_list("probe", flat=True).get(endpoint=endpoint.id)
 
 
-def settle(endpoint: EndpointPlan, probe: int, *, healthy: bool | None, detail: str = "") -> bool:
+def settle(
+    endpoint: EndpointPlan, probe: int, *, healthy: bool | None, detail: str = "", retry_after: float | None = None
+) -> bool:
     """What came of a probe: it closes the circuit, or opens it again. None: nothing was sent, the next may try at once.
 
-    False if it is not the newest probe any more, or a person has closed the circuit.
+    `retry_after` as in `count`. False if it is not the newest probe any more, or a person has closed the circuit.
     """
     mine = Circuit.objects.filter(endpoint=endpoint.id, state=CircuitState.HALF_OPEN, probe=probe)
-    if healthy or not endpoint.circuit.enabled:
-        with write():
-            done = mine.update(state=CircuitState.CLOSED, since=clock(), retry_at=None, reason="", buckets=[])
+    if healthy:
+        done = _closed(mine)
         if done:
             log.warning("The circuit of endpoint %s closed: the destination answers again.", endpoint.slug)
-        return bool(done)
-    wait = timedelta(seconds=0 if healthy is None else endpoint.circuit.open_seconds)
+        return done
+    wait = timedelta(seconds=0 if healthy is None else endpoint.circuit.wait(retry_after))
     changed = {} if healthy is None else {"reason": _storable(f"The try failed: {detail}")}
     with write():
         done = mine.update(state=CircuitState.OPEN, retry_at=clock() + wait, **changed)
@@ -90,12 +96,26 @@ def settle(endpoint: EndpointPlan, probe: int, *, healthy: bool | None, detail: 
 
 def close(circuit: Circuit) -> bool:
     """A person lets the calls flow again; False if they do."""
-    standing = Circuit.objects.filter(pk=circuit.pk).exclude(state=CircuitState.CLOSED)
-    with write():
-        done = standing.update(state=CircuitState.CLOSED, since=clock(), retry_at=None, reason="", buckets=[])
+    done = _closed(Circuit.objects.filter(pk=circuit.pk).exclude(state=CircuitState.CLOSED))
     if done:
         log.warning("The circuit of endpoint %s was closed by a person.", circuit.endpoint.slug)
-    return bool(done)
+    return done
+
+
+def switch_off(endpoint_id: int) -> bool:
+    """Of an endpoint whose circuit breaker was switched off while it was open: its calls flow. False if they do."""
+    off = Circuit.objects.filter(endpoint=endpoint_id, endpoint__circuit_enabled=False)
+    done = _closed(off.exclude(state=CircuitState.CLOSED))
+    if done:
+        slug = Circuit.objects.values_list("endpoint__slug", flat=True).get(endpoint=endpoint_id)
+        log.warning("The circuit of endpoint %s closed: its circuit breaker was switched off.", slug)
+    return done
+
+
+def _closed(rows: QuerySet[Circuit]) -> bool:
+    """Closes the one circuit of `rows`, if there is one."""
+    with write():
+        return bool(rows.update(state=CircuitState.CLOSED, since=clock(), retry_at=None, reason="", buckets=[]))
 
 
 def _storable(text: str) -> str:

@@ -15,7 +15,7 @@ from connectors import auth, formats, retries
 from connectors.catalogue import EndpointPlan, RoutePlan
 from connectors.headers import check_header, redacted
 from connectors.mapping import FieldError, MappingFailed
-from connectors.transport import OutboundRequest, OutboundResponse, Transport, TransportError
+from connectors.transport import Kind, OutboundRequest, OutboundResponse, Transport, TransportError
 from messages import cloud_events, tracing
 from messages.choices import OutcomeKind
 from messages.claims import Work
@@ -23,6 +23,22 @@ from messages.outcomes import Outcome, Received, Reply, Sent
 from messages.problems import PROBLEMS, type_of
 
 MAX_OUTGOING_BYTES = 32 * 1024 * 1024
+PERHAPS_ARRIVED = " It may have arrived all the same."
+NOT_CALLABLE = "The platform cannot call the destination as it is configured."
+NOT_REACHED = "The destination cannot be reached."
+TOLD = {
+    Kind.ADDRESS_REFUSED: NOT_CALLABLE,
+    Kind.INVALID_REQUEST: NOT_CALLABLE,
+    Kind.AUTH_REFUSED: NOT_CALLABLE,
+    Kind.AUTH_FAILED: "The platform cannot call the destination at present.",
+    Kind.NAME_NOT_RESOLVED: NOT_REACHED,
+    Kind.CONNECT_FAILED: NOT_REACHED,
+    Kind.TLS_FAILED: "There is no secure connection to the destination.",
+    Kind.TIMEOUT: "The destination did not answer in time.",
+    Kind.CONNECTION_LOST: "The destination closed the connection without an answer.",
+    Kind.INVALID_RESPONSE: "The destination's answer broke off or is not HTTP.",
+}
+"""What the source learns of a call without an answer: our names, addresses and settings are for support staff alone."""
 WITHOUT_BODY = frozenset({"GET", "DELETE"})
 OWN_HEADERS = frozenset({"x-correlation-id", "idempotency-key", tracing.TRACEPARENT, tracing.TRACESTATE})
 
@@ -75,9 +91,9 @@ def attempt(work: Work, plan: RoutePlan) -> Outcome:
             _kind(failure),
             clock.started_at,
             clock.milliseconds(),
-            detail=f"{failure.detail}{' It may have arrived all the same.' if failure.sent else ''}",
+            detail=f"{failure.detail}{PERHAPS_ARRIVED if failure.sent else ''}",
             sent=sent,
-            error=error_document("destination-failed", failure.detail),
+            error=error_document("destination-failed", _told(failure)),
             **versions,
         )
     return _answered(exchange.answer, plan, clock, sent, versions)
@@ -186,6 +202,10 @@ def _kind(failure: TransportError) -> OutcomeKind:
     return OutcomeKind.UNKNOWN if failure.sent else OutcomeKind.FAILED
 
 
+def _told(failure: TransportError) -> str:
+    return f"{TOLD[failure.kind]}{PERHAPS_ARRIVED if failure.sent else ''}"
+
+
 def _answered(
     response: OutboundResponse, plan: RoutePlan, clock: _Clock, sent: Sent, versions: Mapping[str, Any]
 ) -> Outcome:
@@ -207,7 +227,7 @@ def _answered(
             **versions,
         )
     passing = meaning == retries.Meaning.PASSING
-    detail = _refusal(status, passing)
+    detail = _refusal(status, passing=passing)
     slug = "destination-failed" if passing else "destination-refused"
     return Outcome(
         OutcomeKind.FAILED if passing else OutcomeKind.REFUSED,
@@ -223,12 +243,14 @@ def _answered(
     )
 
 
-def _refusal(status: int, passing: bool) -> str:
+def _refusal(status: int, *, passing: bool) -> str:
+    if passing:
+        return f"The destination answered {status}."
     if 300 <= status < 400:
         return f"The destination answered {status}; redirects are not followed."
     if status == 410:
         return "The destination answered 410: what this endpoint calls is gone for good."
-    return f"The destination answered {status}." if passing else f"The destination refused the message with {status}."
+    return f"The destination refused the message with {status}."
 
 
 def _mapped_reply(response: OutboundResponse, plain: Reply, plan: RoutePlan) -> tuple[Reply, dict[str, Any] | None]:

@@ -32,6 +32,7 @@ from messages.admin.periods import ReceivedFilter
 from messages.admin.verbs import ReasonForm, carry_out, verb
 from messages.choices import PROCESSING, BulkVerb
 from messages.models import Message, Result
+from messages.problems import type_of
 from messages.steering import CANCELLABLE, RETRYABLE
 
 OPERATE = "messaging.operate_message"
@@ -208,10 +209,12 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
     @display(description="What went wrong")
     def error(self, message: Message) -> str:
         result: Result | None = getattr(message, "result", None)
-        if result is not None:
-            return error_in_words(result.error)
+        told = (result.error if result is not None else None) or {}
+        if result is not None and told.get("type") != type_of("destination-failed"):
+            return error_in_words(told)
+        # the source is told less of a call without an answer than the attempt knows
         last = message.attempt_set.defer(*CONTENTS).order_by("-number", "-pk").first()
-        return last.detail if last is not None and last.detail else "–"
+        return last.detail if last is not None and last.detail else error_in_words(told)
 
     @display(description="Trace id (W3C)")
     def trace(self, message: Message) -> str:

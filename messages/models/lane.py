@@ -52,7 +52,8 @@ def _unpaused_routes() -> models.QuerySet[Route]:
 
 
 def _standing(now: Any) -> Q:
-    return Q(endpoint__circuit__retry_at__gt=now) | Q(endpoint__allowance__full_until__gt=now)
+    open_circuit = Q(endpoint__circuit_enabled=True, endpoint__circuit__retry_at__gt=now)
+    return open_circuit | Q(endpoint__allowance__full_until__gt=now)
 
 
 def routes_with_due_lanes(now: Any, *, without: Collection[int] = ()) -> models.QuerySet[Route]:

@@ -2,25 +2,28 @@
 
 import dataclasses
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
 from connectors.admin.base import page_of
 from connectors.catalogue import EndpointPlan, RoutePlan, catalogue
 from connectors.models import Endpoint
+from connectors.protection import CircuitPolicy
 from messages import breaker as breakers
 from messages import circuits, lanes, operate, sparing
 from messages.breaker import Breaker, breaker
 from messages.choices import CircuitState, OutcomeKind, Status
 from messages.exceptions import LaneUnavailable, NotPossible
 from messages.models import Attempt, Circuit, Lane, Message
-from messages.outcomes import Outcome, Sent
+from messages.outcomes import Outcome, Received, Sent
 from messages.pump import Pump
 from tests import factories
 from tests.destination import Answer, Destination
@@ -153,6 +156,30 @@ def test_what_failed_before_it_closed_does_not_open_it_again(endpoint: EndpointP
     assert circuits.count(endpoint, [(1.0, 50, 50)], last_failure="")
 
 
+def test_destination_that_says_when_to_come_back_is_left_alone_until_then(destination: Destination) -> None:
+    """Longer than usual, when it opens and after a probe."""
+    destination.answers("/orders", Answer(503, headers={"Retry-After": "3000"}))
+    plan = guarded(destination.url("/orders"), retry={**RETRY, "max_delay_seconds": 0})
+    for number in range(4):
+        push(plan, f"L{number}")
+
+    def waits() -> bool:
+        work()
+        left = (Circuit.objects.get().retry_at or timezone.now()) - timezone.now()
+        return timedelta(seconds=2900) < left <= timedelta(seconds=3000)
+
+    opened = waits()
+    make_ready()
+    stays_open = waits()
+
+    assert (opened, stays_open) == (True, True)
+
+
+@pytest.mark.parametrize(("retry_after", "seconds"), [(None, 30), (5, 30), (300, 300), (1e9, 3600)])
+def test_how_long_it_stays_open(retry_after: float | None, seconds: float) -> None:
+    assert CircuitPolicy(open_seconds=30).wait(retry_after) == seconds
+
+
 # --- what a process counts -------------------------------------------------------------------------------------------
 
 
@@ -189,6 +216,24 @@ def test_only_failures_of_the_destination_count(endpoint: EndpointPlan, kind: Ou
         breaker.count(endpoint, called(kind))
 
     assert breaker.stands(endpoint) == opens
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "well"),
+    [
+        (404, OutcomeKind.FAILED, True),  # `passing: [404]`: it answered all the same, and other routes use it, too
+        (503, OutcomeKind.REFUSED, False),  # `permanent: [5xx]`
+        (503, OutcomeKind.SUCCEEDED, False),  # `success: [503]`
+        (409, OutcomeKind.SUCCEEDED, True),
+        (429, OutcomeKind.FAILED, False),
+    ],
+)
+def test_status_says_the_same_of_the_destination_whatever_a_route_takes_it_for(
+    status: int, kind: OutcomeKind, well: bool
+) -> None:
+    answered = dataclasses.replace(called(kind), received=Received(status, [], b"", False))
+
+    assert breakers.verdict(answered) == well
 
 
 def test_failure_of_ours_counts_for_nothing(endpoint: EndpointPlan) -> None:
@@ -390,6 +435,24 @@ def test_probe_is_given_back_where_the_sync_call_makes_no_message() -> None:
         breaker.admit(plan.endpoint)
 
 
+def test_callers_at_the_same_time_get_one_probe_together(endpoint: EndpointPlan) -> None:
+    factories.CircuitFactory(endpoint_id=endpoint.id, ready=True)
+
+    def take(barrier: threading.Barrier) -> int | None:
+        barrier.wait()
+        try:
+            return circuits.take_probe(endpoint)
+        finally:
+            connection.close()
+
+    for number in range(1, 9):
+        make_ready()
+        barrier = threading.Barrier(6)
+        with ThreadPoolExecutor(6) as pool:
+            taken = list(pool.map(take, [barrier] * 6))
+        assert [probe for probe in taken if probe is not None] == [number]
+
+
 # --- people ----------------------------------------------------------------------------------------------------------
 
 
@@ -408,6 +471,34 @@ def test_person_closes_it_with_a_reason(admin_user: Any) -> None:
     }
     with pytest.raises(NotPossible):
         operate.close_circuit(circuit, by=admin_user, reason="again")
+
+
+def test_circuit_breaker_that_is_switched_off_while_it_is_open_lets_messages_go(
+    destination: Destination, caplog: pytest.LogCaptureFixture
+) -> None:
+    push(guarded(destination.url("/orders")))
+    factories.CircuitFactory(endpoint=Endpoint.objects.get(), open=True)
+    assert work() == 0
+
+    Endpoint.objects.update(circuit_enabled=False)
+
+    assert lanes.any_due()
+    assert work() == 1
+    assert Circuit.objects.get().state == CircuitState.CLOSED
+    assert [record.message for record in caplog.records if "circuit" in record.message] == [
+        "The circuit of endpoint erp-orders closed: its circuit breaker was switched off."
+    ]
+
+
+def test_circuit_breaker_that_is_switched_off_while_it_is_open_lets_sync_calls_go(destination: Destination) -> None:
+    destination.answers("/orders", Answer(503))
+    guarded(destination.url("/orders"))
+    factories.CircuitFactory(endpoint=Endpoint.objects.get(), open=True)
+    Endpoint.objects.update(circuit_enabled=False)
+
+    assert [sync().status_code for _ in range(2)] == [502] * 2
+
+    assert Circuit.objects.get().state == CircuitState.CLOSED
 
 
 def test_close_now_on_its_page() -> None:

@@ -1,15 +1,21 @@
+import dataclasses
+import ssl
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from connectors import transport
 from connectors.catalogue import RoutePlan, catalogue
 from connectors.models import Route
+from connectors.retries import compile_statuses
 from messages import delivery
 from messages.choices import OutcomeKind
 from messages.claims import Work
 from messages.outcomes import Outcome
+from tests.connectors.test_transport_tls import Authority
 from tests.destination import Answer, Destination
 from tests.factories import EndpointFactory, MappingVersionFactory, RouteFactory
 
@@ -290,7 +296,11 @@ def test_what_a_status_means(destination: Destination, status: int, kind: Outcom
 def test_gone_is_said_in_plain_words(destination: Destination) -> None:
     destination.answers("/orders", Answer(410))
 
-    assert "gone for good" in delivery.attempt(work(), plan(destination.url("/orders"))).detail
+    found = plan(destination.url("/orders"))
+    passing = dataclasses.replace(found, statuses=compile_statuses({"passing": [410]}))
+
+    assert "gone for good" in delivery.attempt(work(), found).detail
+    assert delivery.attempt(work(), passing).detail == "The destination answered 410."
 
 
 @pytest.mark.parametrize(
@@ -315,11 +325,46 @@ def test_call_without_an_answer(url: str, kind: OutcomeKind) -> None:
     outcome = delivery.attempt(work(), plan(url))
 
     assert (outcome.kind, outcome.received, outcome.reply) == (kind, None, None)
-    assert outcome.error == {
-        "type": "/problems/destination-failed", "title": "The destination failed", "detail": outcome.detail,
-    }  # fmt: skip
+    assert outcome.error is not None
+    assert (outcome.error["type"], outcome.error["title"]) == ("/problems/destination-failed", "The destination failed")
     assert outcome.sent is not None
     assert outcome.sent.url == url
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "detail", "told"),
+    [
+        ({"url": "http://10.1.2.3/"}, "OUTBOUND_ALLOWED_NETWORKS", delivery.NOT_CALLABLE),
+        ({"url": "http://erp-db-7.invalid/"}, "erp-db-7.invalid", delivery.NOT_REACHED),
+        ({"url": "http://127.0.0.1:1/"}, "refused", delivery.NOT_REACHED),
+        ({"auth_scheme": "bearer"}, "The endpoint", delivery.NOT_CALLABLE),  # without a token
+    ],
+)
+def test_source_learns_nothing_of_our_network_and_settings(endpoint: dict[str, Any], detail: str, told: str) -> None:
+    outcome = delivery.attempt(work(), plan(**{"url": "http://127.0.0.1:1/", **endpoint}))
+
+    assert detail in outcome.detail
+    assert outcome.error is not None
+    assert outcome.error["detail"] == told
+
+
+def test_every_kind_of_failure_has_a_sentence_for_the_source() -> None:
+    assert set(delivery.TOLD) == set(transport.Kind)
+
+
+def test_destination_sees_the_certificate_of_its_endpoint(tmp_path: Path) -> None:
+    authority = Authority(ec.generate_private_key(ec.SECP256R1()), tmp_path)
+    context = authority.server("127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.bundle())
+    certificate, key = (part.decode() for part in authority.issue("hub"))
+    ours = {"tls_ca": Path(authority.bundle()).read_text(), "tls_certificate": certificate, "tls_key": key}
+
+    with Destination(tls=context) as picky:
+        outcomes = [delivery.attempt(work(), plan(picky.url("/orders"), **endpoint)) for endpoint in (ours, {})]
+
+    assert [outcome.kind for outcome in outcomes] == [OutcomeKind.SUCCEEDED, OutcomeKind.FAILED]
+    assert len(picky.requests) == 1
 
 
 def test_destination_that_is_silent_may_have_got_it(destination: Destination) -> None:
@@ -329,6 +374,8 @@ def test_destination_that_is_silent_may_have_got_it(destination: Destination) ->
 
     assert outcome.kind == OutcomeKind.UNKNOWN
     assert "may have arrived" in outcome.detail
+    assert outcome.error is not None
+    assert "may have arrived" in outcome.error["detail"]  # a synchronous caller has to know
     assert 250 < outcome.duration_ms < 1500
 
 

@@ -22,7 +22,8 @@ from django.test import Client
 from connectors.catalogue import catalogue
 from connectors.models import Application, Credential, Endpoint, Route
 from messages import intake
-from messages.models import Lane, Message, Rejection
+from messages.delivery import NOT_CALLABLE
+from messages.models import Attempt, Lane, Message, Rejection
 from messages.pump import Pump
 from messages.tasks import purge
 from tests.destination import Answer, Destination
@@ -205,7 +206,8 @@ def test_private_address_that_is_not_allowed_is_a_clear_failure() -> None:
 
     document = problem(post(f"{ORDERS}/sync"), 502, "destination-failed")
 
-    assert "cloud metadata" in document["detail"]
+    assert document["detail"] == NOT_CALLABLE
+    assert "cloud metadata" in Attempt.objects.get().detail
 
 
 def test_mapping_failure_names_every_row() -> None:
