@@ -68,6 +68,11 @@ class EndpointPlan:
     circuit: CircuitPolicy = field(default_factory=CircuitPolicy)
     limits: CallLimits = field(default_factory=CallLimits)
 
+    @property
+    def unusable(self) -> str:
+        """Why it cannot be called as it is configured, or its secrets cannot be read; empty where it can."""
+        return self.auth.reason if isinstance(self.auth, auth.Unusable) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class RoutePlan:
@@ -108,6 +113,8 @@ class Snapshot:
     by_slug: Mapping[str, RoutePlan]
     by_id: Mapping[int, RoutePlan]
     credentials: Mapping[int, tuple[CredentialPlan, ...]]
+    unusable: Mapping[int, str]
+    """The endpoints that cannot be called as they are configured, by primary key, and why."""
 
 
 class Catalogue:
@@ -135,6 +142,10 @@ class Catalogue:
     def by_id(self) -> Mapping[int, RoutePlan]:
         """The plans of all routes by primary key."""
         return self._current().by_id
+
+    def unusable(self) -> Mapping[int, str]:
+        """The endpoints that cannot be called as they are configured, by primary key, and why."""
+        return self._current().unusable
 
     def credentials_of(self, application_id: int) -> tuple[CredentialPlan, ...]:
         return self._current().credentials.get(application_id, ())
@@ -184,7 +195,9 @@ def _build(revision: int) -> Snapshot:
         _route_plan(route, endpoints[route.endpoint_id], credentials, mapping_plan, limits[route.source_id])
         for route in Route.objects.all()
     ]
-    return Snapshot(revision, {plan.slug: plan for plan in plans}, {plan.id: plan for plan in plans}, credentials)
+    by_slug, by_id = {plan.slug: plan for plan in plans}, {plan.id: plan for plan in plans}
+    unusable = {plan.id: plan.unusable for plan in endpoints.values() if plan.unusable}
+    return Snapshot(revision, by_slug, by_id, credentials, unusable)
 
 
 def _newest_versions() -> dict[int, MappingVersion]:

@@ -143,6 +143,8 @@ class Pump:
                     beat("worker")
                     self._stopping = self._stopping or stop_wanted()
                     self._clearing = bool(self._hands and self._guarded(lanes.suspect_waits))
+                    if self._guarded(lambda: catalogue.remembered().unusable):  # what hides their lanes: look anew
+                        self._guarded(catalogue.unusable)
                 self._clearing = self._clearing and bool(self._hands)
                 may_claim = not self._ends and not self._clearing and not self._has_suspect
                 if may_claim and now >= next_look and not self._guarded(self._claim):
@@ -232,9 +234,11 @@ class Pump:
         )
         full |= self._slow
         self._crowded = not room or bool(full)
+        full |= catalogue.remembered().unusable.keys()
         if not room or not lanes.any_due(full):
             return False
         plans, held = catalogue.by_id(), len(self._hands)
+        full |= catalogue.remembered().unusable.keys()
         claims = lanes.claim(
             room,
             without=full,
@@ -313,12 +317,16 @@ class Pump:
                 self._call_ended(hand, None)
 
     def _may_go(self, hand: Hand) -> bool:
-        """Not while this pump stops, the route or endpoint is paused, or its circuit is open; its probe may."""
+        """Not while this pump stops, the route or endpoint is paused, or its circuit is open; its probe may.
+
+        Nor where the endpoint cannot be called as it is configured: its messages wait whole for whoever puts it right.
+        """
         plan = catalogue.remembered().by_id.get(hand.claim.route_id, hand.plan)
         if plan.endpoint.id != hand.plan.endpoint.id or (plan.endpoint.limits and not hand.claim.permit):
             return False  # claimed under other rules than those of today
         hand.plan = plan
-        if self._ends or plan.paused or plan.endpoint.paused or plan.endpoint.id in self._slow:
+        stopped = self._ends or plan.paused or plan.endpoint.paused or plan.endpoint.id in self._slow
+        if stopped or plan.endpoint.unusable:
             return False
         return hand.claim.probe is not None or not breaker.stands(plan.endpoint)
 

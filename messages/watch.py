@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from django.db.models import F, Q
 
+from connectors.catalogue import catalogue
 from messages.choices import Hold
 from messages.database import clock, clock_reading, write
 from messages.lanes import SUSPECT_STRIKES
@@ -26,7 +27,7 @@ _held: dict[int, tuple[tuple[int, int], float]] = {}
 
 def overdue() -> LaneQuerySet:
     """Lanes that nobody has taken although they have been due for a minute: workers are missing, or too few."""
-    return Lane.objects.due(clock() - OVERDUE_AFTER)
+    return Lane.objects.due(clock() - OVERDUE_AFTER).without_endpoints(catalogue.unusable())
 
 
 def suspects() -> LaneQuerySet:
@@ -63,6 +64,9 @@ def wake() -> int:
 
 def complain() -> None:
     """A line for each kind of trouble, with the longest waiting and the most often taken lanes."""
+    for endpoint_id, reason in catalogue.unusable().items():
+        if waiting := Lane.objects.due(clock()).filter(route__endpoint=endpoint_id).count():
+            log.error("%s lanes wait, since their messages cannot be sent: %s", waiting, reason)
     late = overdue().select_related("route").order_by("due_at")
     if (first := late.first()) is not None and first.due_at is not None:
         seconds = (clock_reading() - first.due_at).total_seconds()

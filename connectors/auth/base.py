@@ -58,7 +58,7 @@ class Unusable(Auth):
     """Stands in for a proof that cannot be made, so that only the calls that need it fail."""
 
     def __init__(self, reason: str) -> None:
-        self._reason = reason
+        self.reason = reason
 
     def applied(self, request: OutboundRequest, send: Send) -> OutboundRequest:
-        raise TransportError(Kind.AUTH_REFUSED, self._reason, sent=False)
+        raise TransportError(Kind.AUTH_REFUSED, self.reason, sent=False)

@@ -32,7 +32,7 @@ class LaneQuerySet(models.QuerySet["Lane"]):
         return due.filter(In(route + 0 if connection.vendor == "sqlite" else route, routes.values("pk")))
 
     def without_endpoints(self, endpoints: Collection[int]) -> "LaneQuerySet":
-        return self.exclude(route__endpoint__in=endpoints) if endpoints else self
+        return self.exclude(route__endpoint__in=list(endpoints)) if endpoints else self
 
     def unpaused_due(self, now: Any) -> "LaneQuerySet":
         return self.filter(Q(lease_until=None) | Q(lease_until__lte=now), due_at__lte=now, hold=Hold.NONE)

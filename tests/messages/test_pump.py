@@ -1,9 +1,11 @@
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.db import OperationalError, connection
 from django.utils import timezone
 
@@ -133,6 +135,69 @@ def test_refused_address_is_tried_once_and_says_which_setting_would_open_it() ->
     assert attempt.outcome == OutcomeKind.NOT_SENT
     assert "10.9.9.9 is a private address that OUTBOUND_ALLOWED_NETWORKS does not list" in attempt.detail
     assert Lane.objects.get().hold == Hold.BLOCKED
+
+
+def make_unreadable(settings: Any) -> None:
+    """This process has lost the key that the endpoint's secret was encrypted with."""
+    enter_secret("t")
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    catalogue.clear()
+
+
+def enter_secret(token: str) -> None:
+    endpoint = Endpoint.objects.get()
+    endpoint.set_auth("bearer", {"token": token})
+    endpoint.save()
+
+
+def test_messages_of_an_endpoint_that_cannot_be_called_wait_whole_until_it_can(
+    destination: Destination, settings: Any
+) -> None:
+    """The fault is ours: it must not use up what was accepted, be it on a route that blocks or one that goes on."""
+    plan = configure_route(destination.url("/orders"), ordering_key="lane", on_failure="skip", retry=QUICK)
+    for number in range(12):
+        push(plan, f"L{number % 3}")
+    make_unreadable(settings)
+
+    assert work() == 0
+    assert set(Message.objects.values_list("status", "attempts")) == {(Status.QUEUED, 0)}
+    assert set(Lane.objects.values_list("strikes", flat=True)) == {0}
+
+    enter_secret("anew")
+    assert work() == 12
+    assert {request.header("Authorization") for request in destination.requests} == {"Bearer anew"}
+
+
+def test_pump_that_runs_sees_that_an_endpoint_can_be_called_again(destination: Destination, settings: Any) -> None:
+    push(configure_route(destination.url("/orders")))
+    make_unreadable(settings)
+
+    def run() -> None:
+        work(linger=5)
+        connection.close()
+
+    worker = threading.Thread(target=run)
+    worker.start()
+    time.sleep(0.5)  # it has looked
+    enter_secret("anew")
+    destination.wait_for(1)
+    worker.join()
+
+    assert Message.objects.get().status == Status.SUCCEEDED
+
+
+def test_lanes_in_hand_of_an_endpoint_that_cannot_be_called_are_given_back(
+    destination: Destination, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fault came to light between looking and claiming."""
+    push(configure_route(destination.url("/orders")))
+    make_unreadable(settings)
+    monkeypatch.setattr(type(catalogue), "remembered", lambda _: SimpleNamespace(unusable={}, by_id={}))
+
+    assert work(budget=0.3) == 0
+
+    assert destination.requests == []
+    assert not Attempt.objects.exists()
 
 
 def test_thread_is_free_again_at_the_deadline(destination: Destination) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from connectors.catalogue import RoutePlan
-from connectors.models import Route
+from connectors.models import Endpoint, Route
 from messages import lanes, steering, watch
 from messages.claims import Claim
 from messages.database import clock_reading
@@ -52,6 +52,22 @@ def test_what_a_person_has_paused_is_not_overdue(plan: RoutePlan) -> None:
     Route.objects.update(paused=True)
 
     assert not watch.overdue().exists()
+
+
+def test_lane_whose_messages_cannot_be_sent_is_not_overdue_and_is_told_of(
+    plan: RoutePlan, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There are workers enough; the endpoint has to be put right."""
+    lane(plan, "A", due_seconds_ago=300)
+    Endpoint.objects.update(auth_scheme="bearer")  # and no token
+
+    watch.complain()
+
+    assert not watch.overdue().exists()
+    (record,) = caplog.records
+    assert record.message.startswith(
+        "1 lanes wait, since their messages cannot be sent: The endpoint erp-orders cannot"
+    )
 
 
 def test_lane_is_suspect_until_it_makes_progress(plan: RoutePlan) -> None:
