@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from messages import watch
+from messages import standing, watch
 from messages.addresses import client_address
 from messages.choices import CircuitState, Hold
 from messages.database import clock, clock_reading
@@ -147,6 +147,14 @@ def _samples() -> list[tuple[str, str, list[tuple[str, float]]]]:
             [("", watch.suspects().count())],
         ),
         ("platform_lanes_held", "Lanes that stand still, by reason.", held),
+        (
+            "platform_endpoint_waiting",
+            "Messages that wait for an endpoint that is not called at present, by reason.",
+            [
+                (f'{{endpoint="{one.endpoint.slug}",reason="{one.standing.kind}"}}', one.messages)
+                for one in standing.waiting()
+            ],
+        ),
         ("platform_circuit_state", "Circuits: 0 closed, 1 half-open, 2 open; no line if nothing failed.", circuits),
         ("platform_rejections", f"Requests refused at the door within {REFUSED_WITHIN_SECONDS:.0f} s.", refused),
         ("platform_workers", "Workers seen in the last minute.", [("", workers)]),

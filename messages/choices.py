@@ -60,6 +60,16 @@ class CircuitState(TextChoices):
     HALF_OPEN = "half_open", "Half-open"  # circuits.take_probe: one call is out, the others wait for what comes of it
 
 
+class Standstill(TextChoices):
+    """Why messages are not sent although nothing is wrong with them. Values are part of the metrics."""
+
+    ROUTE_PAUSED = "route-paused", "route paused"  # a person said so
+    ENDPOINT_PAUSED = "endpoint-paused", "endpoint paused"  # a person said so
+    UNUSABLE = "unusable", "cannot be sent"  # its endpoint cannot work as it is configured
+    CIRCUIT_OPEN = "circuit-open", "circuit open"  # circuits.count: too many calls failed
+    LIMIT_REACHED = "limit-reached", "limit reached"  # limits.room: as many calls as the endpoint allows
+
+
 class BulkVerb(TextChoices):
     """What can be done to many messages at once."""
 

@@ -11,7 +11,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from connectors import formats
+from connectors.admin.base import page_of
 from messages.choices import PROCESSING, Status
+from messages.standing import Standing
 
 VIEW_PAYLOAD = "messaging.view_payload"
 SHOWN_CHARACTERS = 64 * 1024
@@ -103,6 +105,15 @@ def duration(span: timedelta | None) -> str:
     if hours < 1:
         return f"{minutes} min {int(seconds) % 60} s"
     return f"{hours} h {minutes % 60} min" if days < 1 else f"{days} d {hours % 24} h"
+
+
+def why(standing: Standing) -> SafeString:
+    """Why messages are not sent at present, as a link to where it can be ended."""
+    since = f" Since {moment(standing.since)}." if standing.since else ""
+    until = f" Next look at {moment(standing.until)}." if standing.until else ""
+    return format_html(
+        '<a class="platform-link" href="{}">{}</a>{}{}', page_of(standing.page), standing.detail, since, until
+    )
 
 
 def moment(value: datetime | None) -> str:

@@ -17,12 +17,13 @@ from unfold.decorators import display
 from connectors.admin.base import ReadOnly, page_of
 from connectors.models import Route
 from messages import operate
-from messages.admin.display import duration, label, moment, status_label
+from messages.admin.display import duration, label, moment, status_label, why
 from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.admin.verbs import HeadForm, ReasonForm, carry_out, verb
-from messages.choices import Hold, Status
+from messages.choices import Hold, Standstill, Status
 from messages.database import clock_reading
 from messages.models import Lane, Message, Worker
+from messages.standing import WITH_STANDING, standstill
 
 
 class WorkFilter(admin.SimpleListFilter):
@@ -50,6 +51,11 @@ STANDING_COLOURS = {
     "backing off": "warning",
     "paused": "warning",
     "blocked": "danger",
+    Standstill.ROUTE_PAUSED.label: "warning",
+    Standstill.ENDPOINT_PAUSED.label: "warning",
+    Standstill.UNUSABLE.label: "danger",
+    Standstill.CIRCUIT_OPEN.label: "danger",
+    Standstill.LIMIT_REACHED.label: "warning",
 }
 SILENT_AFTER = timedelta(minutes=1)
 
@@ -59,7 +65,7 @@ class LaneAdmin(FixedOrder, ReadOnly, ModelAdmin):
     list_display = ("__str__", "standing", "waiting", "last_position", "next_look", "owner")
     list_filter = (WorkFilter, "hold", "route")
     actions_detail = ("retry_head", "skip_head", "pause", "resume")
-    list_select_related = ("route",)
+    list_select_related = ("route", *(f"route__{name}" for name in WITH_STANDING))
     list_per_page = 25
     show_full_result_count = False
     paginator = UncountedPaginator
@@ -113,12 +119,16 @@ class LaneAdmin(FixedOrder, ReadOnly, ModelAdmin):
             return "working"
         if lane.due_at is None:
             return "idle"
+        if (stands := standstill(lane.route, now=lane.read_at)) is not None:
+            return stands.kind.label
         return "backing off" if lane.due_at > lane.read_at else "waiting"
 
     @display(description="State")
     def standing_shown(self, lane: Any) -> SafeString:
         standing = self.standing(lane)
-        return label(standing, STANDING_COLOURS[standing])
+        stands = standstill(lane.route, now=lane.read_at)
+        shown = label(standing, STANDING_COLOURS[standing])
+        return format_html("{} {}", shown, why(stands)) if stands and stands.kind.label == standing else shown
 
     @display(description="Waiting messages")
     def waiting(self, lane: Lane) -> int:

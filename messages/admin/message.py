@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from connectors.admin.base import ReadOnly, links
+from connectors.admin.base import ReadOnly, links, page_of
 from messages import operate, tracing
 from messages.admin import activity, bulk, resubmission, samples, search, trials
 from messages.admin.display import (
@@ -25,14 +25,16 @@ from messages.admin.display import (
     moment,
     payload,
     status_label,
+    why,
 )
 from messages.admin.evidence import CONTENTS, attempt_context, error_in_words
 from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.admin.periods import ReceivedFilter
 from messages.admin.verbs import ReasonForm, carry_out, verb
-from messages.choices import PROCESSING, BulkVerb
+from messages.choices import PROCESSING, BulkVerb, Hold
 from messages.models import Message, Result
 from messages.problems import type_of
+from messages.standing import standstill
 from messages.steering import CANCELLABLE, RETRYABLE
 
 OPERATE = "messaging.operate_message"
@@ -56,6 +58,7 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
     change_form_outer_after_template = "admin/messaging/message/story.html"
     fields = (
         ("status_shown", "took"),
+        "waits",
         "error",
         ("route", "lane"),
         ("pattern", "position"),
@@ -65,7 +68,7 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
         ("correlation_id", "trace"),
     )
     readonly_fields = (
-        *("status_shown", "took", "error", "route", "lane", "pattern", "position", "received", "completed"),
+        *("status_shown", "took", "waits", "error", "route", "lane", "pattern", "position", "received", "completed"),
         *("versions", "attempts", "keys", "idempotency_key", "correlation_id", "trace"),
     )
 
@@ -215,6 +218,19 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
         # the source is told less of a call without an answer than the attempt knows
         last = message.attempt_set.defer(*CONTENTS).order_by("-number", "-pk").first()
         return last.detail if last is not None and last.detail else error_in_words(told)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Without the line about waiting where there is nothing to say."""
+        stands = obj is not None and not obj.is_final and (obj.lane.hold or standstill(obj.route, now=obj.read_at))
+        return self.fields if stands else [field for field in self.fields if field != "waits"]
+
+    @display(description="Not sent because")
+    def waits(self, message: Any) -> SafeString:
+        stands = standstill(message.route, now=message.read_at)
+        if message.lane.hold or stands is None:
+            hold = Hold(message.lane.hold).label.lower()
+            return format_html('<a class="platform-link" href="{}">Its lane is {}.</a>', page_of(message.lane), hold)
+        return why(stands)
 
     @display(description="Trace id (W3C)")
     def trace(self, message: Message) -> str:
