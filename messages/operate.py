@@ -106,13 +106,27 @@ def resume(lane: Lane, *, by: Any, reason: str) -> None:
         _log(lane, by, f"Resumed. {reason}")
 
 
-def close_circuit(circuit: Circuit, *, by: Any, reason: str) -> None:
-    """The endpoint is called again at once; its circuit opens anew if calls go on to fail."""
+def try_now(lane: Lane, *, by: Any, reason: str) -> None:
+    """A head that backs off is sent now, by one of the attempts that it has left; what is behind it follows."""
+    with write():
+        if not steering.hurry(lane.pk):
+            raise NotPossible("The lane does not wait for another attempt.")
+        _log(lane, by, f"Tried its head now. {reason}")
+
+
+def close_circuit(circuit: Circuit, *, by: Any, reason: str, hurry: bool = False) -> int:
+    """The endpoint is called again at once; its circuit opens anew if calls go on to fail.
+
+    With `hurry`, lanes whose heads back off are due, too; returns their number.
+    """
     with write():
         if not circuits.close(circuit):
             raise NotPossible("The circuit is closed already.")
-        _log(circuit, by, f"Closed by hand. {reason}")
-        _log(circuit.endpoint, by, f"Closed its circuit by hand. {reason}")
+        hurried = steering.hurry_all(circuit.endpoint_id) if hurry else 0
+        effect = f"Lanes that backed off and are tried now: {hurried}. " if hurry else ""
+        _log(circuit, by, f"Closed by hand. {effect}{reason}")
+        _log(circuit.endpoint, by, f"Closed its circuit by hand. {effect}{reason}")
+    return hurried
 
 
 def _head(lane: Lane, position: int) -> Message | None:

@@ -1,4 +1,4 @@
-"""What people and waiting callers change about lanes and their messages: retry, cancel, hold, unhold.
+"""What people and waiting callers change about lanes and their messages: retry, cancel, hold, unhold, hurry.
 
 Every change takes the lane's row lock first, as `lanes.finish` does: either the worker's record sees the change, or the
 change sees the record. A message in a worker's hand, the head under a running lease, is left alone.
@@ -13,6 +13,7 @@ from messages.choices import OPEN_STATUSES, Hold, Status
 from messages.database import clock, write
 from messages.lanes import FREE, locked, move_on
 from messages.models import Lane, Message, Result
+from messages.models.lane import LaneQuerySet
 
 RETRYABLE = (Status.FAILED, Status.DEAD, Status.CANCELLED)
 CANCELLABLE = (*OPEN_STATUSES, Status.DEAD)
@@ -111,6 +112,21 @@ def unhold(lane_id: int) -> bool:
         elif not resumed.filter(due_at__gt=clock()).update(hold=Hold.NONE):
             resumed.update(hold=Hold.NONE, due_at=clock())
     return True
+
+
+def hurry(lane_id: int) -> bool:
+    """A head that backs off is tried now, by one of the attempts that it has left. False if the lane does not wait."""
+    return bool(_hurry(Lane.objects.filter(pk=lane_id)))
+
+
+def hurry_all(endpoint_id: int) -> int:
+    """The same for all lanes of an endpoint; returns how many."""
+    return _hurry(Lane.objects.filter(route__endpoint=endpoint_id))
+
+
+def _hurry(lanes: LaneQuerySet) -> int:
+    with write():
+        return lanes.backing_off(clock()).update(due_at=clock())
 
 
 def _lane(lane_id: int) -> Lane:

@@ -71,5 +71,5 @@ def test_no_address_of_the_admin_writes_on_get(furnished: None, admin_user: Any)
 
     assert snapshot() == before
     assert {status for status in statuses.values() if status >= 500} == set()
-    for verb in ("retry", "cancel", "edit", "retry_head", "skip_head", "pause", "revoke", "start", "stop"):
+    for verb in ("retry", "cancel", "edit", "retry_head", "skip_head", "try_now", "pause", "revoke", "start", "stop"):
         assert any(verb in address for address in walked), verb

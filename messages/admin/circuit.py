@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
+from unfold.widgets import UnfoldBooleanWidget
 
 from connectors.admin.base import HiddenFromIndex, ReadOnly
 from messages import operate
@@ -15,6 +17,15 @@ from messages.choices import CircuitState
 from messages.models import Allowance, Circuit
 
 STATE_COLOURS = {CircuitState.CLOSED: "success", CircuitState.OPEN: "danger", CircuitState.HALF_OPEN: "warning"}
+
+
+class CloseForm(ReasonForm):
+    hurry = forms.BooleanField(
+        required=False,
+        label="Hurry what backs off",
+        help_text="Messages that failed before it opened do not wait out their pauses.",
+        widget=UnfoldBooleanWidget,
+    )
 
 
 @admin.register(Circuit)
@@ -49,10 +60,16 @@ class CircuitAdmin(ReadOnly, ModelAdmin):
         """Who may pause and resume lanes; a method, as `LaneAdmin` has it."""
         return request.user.has_perm("messaging.operate_lane")
 
-    @verb("Close now", "electrical_services", "Waiting messages are sent at once, in order, without another try first.")
-    def close_now(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+    @verb(
+        "Close now",
+        "electrical_services",
+        "Waiting messages are sent at once, in order, without another try first.",
+        form=CloseForm,
+    )
+    def close_now(self, request: HttpRequest, form: CloseForm, object_id: str) -> HttpResponse:
         def carry(circuit: Circuit) -> str:
-            operate.close_circuit(circuit, by=request.user, reason=form.cleaned_data["reason"])
+            given = {name: form.cleaned_data[name] for name in ("reason", "hurry")}
+            operate.close_circuit(circuit, by=request.user, **given)
             return f"Done: {circuit.endpoint} is called again."
 
         return carry_out(self, request, object_id, carry)

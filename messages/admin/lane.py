@@ -64,7 +64,7 @@ SILENT_AFTER = timedelta(minutes=1)
 class LaneAdmin(FixedOrder, ReadOnly, ModelAdmin):
     list_display = ("__str__", "standing", "waiting", "last_position", "next_look", "owner")
     list_filter = (WorkFilter, "hold", "route")
-    actions_detail = ("retry_head", "skip_head", "pause", "resume")
+    actions_detail = ("try_now", "retry_head", "skip_head", "pause", "resume")
     list_select_related = ("route", *(f"route__{name}" for name in WITH_STANDING))
     list_per_page = 25
     show_full_result_count = False
@@ -96,11 +96,12 @@ class LaneAdmin(FixedOrder, ReadOnly, ModelAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Only the verbs that can do something now; each looks again when it is meant."""
-        lane = self.get_object(request, object_id)
+        lane: Any = self.get_object(request, object_id)
         offered = super().get_actions_detail(request, object_id)
         if lane is None:
             return offered
         possible = {
+            "try_now": not lane.hold and lane.due_at is not None and lane.due_at > lane.read_at,
             "retry_head": lane.hold == Hold.BLOCKED or (lane.hold == Hold.PAUSED and self._head_is_dead(lane)),
             "skip_head": lane.depth > 0 and self.standing(lane) != "working",
             "pause": lane.hold != Hold.PAUSED,
@@ -180,6 +181,10 @@ class LaneAdmin(FixedOrder, ReadOnly, ModelAdmin):
     )
     def skip_head(self, request: HttpRequest, form: HeadForm, object_id: str) -> HttpResponse:
         return self._operate(operate.skip_head, request, form, object_id)
+
+    @verb("Try now", "fast_forward", "The head does not wait out its pause; this uses one of the attempts it has left.")
+    def try_now(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return self._operate(operate.try_now, request, form, object_id)
 
     @verb("Pause", "pause", "Messages are accepted and wait in this lane.")
     def pause(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:

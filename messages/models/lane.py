@@ -37,6 +37,10 @@ class LaneQuerySet(models.QuerySet["Lane"]):
     def unpaused_due(self, now: Any) -> "LaneQuerySet":
         return self.filter(Q(lease_until=None) | Q(lease_until__lte=now), due_at__lte=now, hold=Hold.NONE)
 
+    def backing_off(self, now: Any) -> "LaneQuerySet":
+        """Lanes whose head waits out the pause between two attempts."""
+        return self.filter(Q(lease_until=None) | Q(lease_until__lte=now), due_at__gt=now, hold=Hold.NONE)
+
     def unheld(self) -> "LaneQuerySet":
         """Lanes with work that nobody has stopped, whether their time has come or not."""
         return self.filter(due_at__isnull=False, hold=Hold.NONE)

@@ -260,6 +260,13 @@ class LaneModel:
             self.due = NOW
         return True
 
+    def hurry(self, now: datetime) -> bool:
+        backs_off = isinstance(self.due, datetime) and self.due > now
+        if self.hold or self.leased(now) or not backs_off:
+            return False
+        self.due = NOW
+        return True
+
     def settle(self, since: datetime, now: datetime, due: datetime | None, lease: datetime | None) -> None:
         """Compares the moments of the row with those that must be there, and takes them over."""
         self.due = _settled(self.due, due, since, now)

@@ -330,7 +330,7 @@ def test_lane_is_found_by_its_whole_key(admin: Client) -> None:
         ({"succeeded": True}, "idle", {"pause"}),
         ({}, "waiting", {"pause", "skip_head"}),
         ({"processing": True}, "working", {"pause"}),
-        ({"retrying": True}, "backing off", {"pause", "skip_head"}),
+        ({"retrying": True}, "backing off", {"pause", "skip_head", "try_now"}),
         ({"lane__paused": True}, "paused", {"resume", "skip_head"}),
         ({"dead": True}, "blocked", {"pause", "retry_head", "skip_head"}),
     ],
@@ -339,7 +339,7 @@ def test_lane_says_how_it_stands_and_offers_what_can_be_done(
     admin: Client, viewer: Client, state: dict[str, Any], standing: str, verbs: set[str]
 ) -> None:
     lane = factories.MessageFactory(**state).lane
-    any_verb = rf"lane/{lane.pk}/(pause|resume|retry_head|skip_head)/"
+    any_verb = rf"lane/{lane.pk}/(pause|resume|retry_head|skip_head|try_now)/"
 
     text = text_of(admin, change_page(lane))
 
@@ -369,7 +369,7 @@ def test_lanes_are_filtered_by_their_work(admin: Client, work: str, found: int) 
     assert len(admin.get(lanes_page, {"work": work}).context["cl"].queryset) == found
 
 
-@pytest.mark.parametrize("verb", ["retry_head", "skip_head", "pause", "resume"])
+@pytest.mark.parametrize("verb", ["retry_head", "skip_head", "pause", "resume", "try_now"])
 @pytest.mark.parametrize("lane", ["999", "nonsense"])
 def test_verb_on_a_lane_that_is_not_there_is_not_found(admin: Client, lane: str, verb: str) -> None:
     answer = admin.post(f"{lanes_page}{lane}/{verb}/", {"_form_submitted": "on", "reason": "r"})
@@ -377,7 +377,7 @@ def test_verb_on_a_lane_that_is_not_there_is_not_found(admin: Client, lane: str,
     assert answer.status_code == 404
 
 
-@pytest.mark.parametrize("verb", ["retry_head", "skip_head", "pause", "resume"])
+@pytest.mark.parametrize("verb", ["retry_head", "skip_head", "pause", "resume", "try_now"])
 def test_looking_at_a_verb_changes_nothing(admin: Client, verb: str) -> None:
     lane = factories.MessageFactory(dead=True).lane
     before = Lane.objects.values().get()

@@ -49,6 +49,10 @@ def called(kind: OutcomeKind) -> Outcome:
     return Outcome(kind, timezone.now(), detail="The destination answered 503.", sent=SENT)
 
 
+def in_an_hour() -> Any:
+    return timezone.now() + timedelta(hours=1)
+
+
 def make_ready() -> None:
     """The time has come to try one call."""
     Circuit.objects.update(retry_at=timezone.now() - timedelta(seconds=1))
@@ -511,9 +515,17 @@ def test_close_now_on_its_page() -> None:
     assert "close_now" in operator.get(page_of(circuit)).content.decode()
     operator.get(address)
     assert Circuit.objects.get().state == CircuitState.OPEN
+    lane = factories.LaneFactory(route__endpoint=circuit.endpoint, last_position=1, due_at=in_an_hour())
     operator.post(address, form)
+    assert not lanes.any_due()
+    Circuit.objects.update(state=CircuitState.OPEN, retry_at=in_an_hour())
+    operator.post(address, {**form, "hurry": "on"})
 
+    assert list(Lane.objects.due(timezone.now())) == [lane]
     assert Circuit.objects.get().state == CircuitState.CLOSED
+    assert "Closed by hand. Lanes that backed off and are tried now: 1. by hand" in {
+        entry.get_change_message() for entry in LogEntry.objects.all()
+    }
     assert "close_now" not in operator.get(page_of(circuit)).content.decode()
 
 

@@ -446,6 +446,12 @@ class Lanes(RuleBasedStateMachine):
             resumed = self.possible(operate.resume, Lane.objects.get(pk=self.pks[name]))
             assert resumed == self.lanes[name].resume(clock_reading())
 
+    @step(name=LANES)
+    def try_now(self, name: Name) -> None:
+        if name in self.pks:
+            hurried = self.possible(operate.try_now, Lane.objects.get(pk=self.pks[name]))
+            assert hurried == self.lanes[name].hurry(clock_reading())
+
     @step(slug=st.sampled_from(["orders", "invoices", "erp-orders"]), count=st.integers(1, 3))
     def claim_while_some_are_paused(self, slug: str, count: int) -> None:
         """The lanes of a route, or of the endpoint that both routes share."""

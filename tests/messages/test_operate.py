@@ -16,6 +16,7 @@ from messages.database import clock_reading
 from messages.exceptions import NotPossible, Refused
 from messages.models import Lane, Message, Result
 from messages.pump import policy_of
+from tests.factories import MessageFactory
 from tests.messages.conftest import claim, configure_route, finish, head, lane, outcome, push
 
 
@@ -181,6 +182,29 @@ def test_verbs_on_the_page_need_a_permission_a_post_and_a_reason(
     )
 
     assert status_of(blocked[0]) == status
+
+
+def test_head_that_backs_off_is_tried_now_once_and_with_the_attempts_it_has_left(plan: RoutePlan, agent: User) -> None:
+    push(plan)
+    (taken,) = claim(plan)
+    finish(plan, taken, OutcomeKind.FAILED)
+    assert not lanes.any_due()
+
+    operate.try_now(lane(), by=agent, reason="The ERP is back.")
+
+    assert lanes.any_due()
+    assert Message.objects.get().attempts == 1
+    assert [entry.get_change_message() for entry in LogEntry.objects.all()] == ["Tried its head now. The ERP is back."]
+    with pytest.raises(NotPossible):
+        operate.try_now(lane(), by=agent, reason="again")
+
+
+@pytest.mark.parametrize("state", [{}, {"processing": True}, {"dead": True}, {"retrying": True, "lane__paused": True}])
+def test_lane_that_does_not_wait_for_an_attempt_cannot_be_hurried(agent: User, state: dict[str, Any]) -> None:
+    found = MessageFactory(**state).lane
+
+    with pytest.raises(NotPossible):
+        operate.try_now(found, by=agent, reason="r")
 
 
 def test_paused_lane_whose_head_dies_stays_paused_and_is_blocked_when_resumed(plan: RoutePlan, agent: User) -> None:
