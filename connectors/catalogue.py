@@ -55,9 +55,9 @@ class MappingPlan:
 class EndpointPlan:
     id: int
     slug: str
-    url: str
+    url: str = field(repr=False)
     method: str
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
     auth: auth.Auth
     timeout_seconds: float
     paused: bool
@@ -67,6 +67,8 @@ class EndpointPlan:
     """Makes URL and headers of the outgoing payload, where they depend on it."""
     circuit: CircuitPolicy = field(default_factory=CircuitPolicy)
     limits: CallLimits = field(default_factory=CallLimits)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Values of headers and query that must not be passed on where an answer repeats them."""
 
     @property
     def unusable(self) -> str:
@@ -247,10 +249,11 @@ def plan_of(endpoint: Endpoint) -> EndpointPlan:
 
 def _endpoint_plan(endpoint: Endpoint) -> EndpointPlan:
     proof, context = _proof(endpoint)
-    url, headers, template = endpoint.url, tuple((endpoint.headers or {}).items()), None
+    url, headers, template, secrets = endpoint.url, (), None, ()
     try:
-        template = RequestTemplate(url, endpoint.query_parameters or {}, endpoint.headers or {})
-    except ValueError as error:  # InvalidTemplate, or not a URL at all
+        template = RequestTemplate(url, endpoint.read("query_parameters"), endpoint.read("headers"))
+        secrets = endpoint.read_secrets()
+    except (ValueError, DecryptionFailed) as error:  # ValueError: InvalidTemplate, or not a URL at all
         proof = _unusable(endpoint, str(error))
     if template is not None and template.is_constant:
         (url, headers), template = template.fill(None), None
@@ -268,6 +271,7 @@ def _endpoint_plan(endpoint: Endpoint) -> EndpointPlan:
         template=template,
         circuit=endpoint.circuit_policy,
         limits=endpoint.call_limits,
+        secrets=secrets,
     )
 
 

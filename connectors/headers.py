@@ -1,7 +1,6 @@
-"""Header names and values: what may be sent, and what may be stored."""
+"""Header names and values: what may be sent."""
 
 import re
-from collections.abc import Collection, Iterable
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")  # RFC 9110, section 5.6.2
 FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, section 5.5: controls except tab
@@ -11,12 +10,6 @@ RESERVED = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"}
     | {"proxy-authorization", "proxy-connection", "proxy-authenticate"}
 )
-SECRET = re.compile(
-    r"authorization|cookie|signature|secret|token|passw|hmac|credential|session|(^|[-_])auth($|[-_])"
-    r"|(api|access|auth|private|subscription|functions)[-_]?key",
-    re.IGNORECASE,
-)
-REDACTED = "[redacted]"
 
 
 def check_header(name: str, value: str) -> str | None:
@@ -32,8 +25,3 @@ def check_header(name: str, value: str) -> str | None:
     except UnicodeEncodeError:
         return "A header's value has ASCII or Latin-1 letters only."
     return None
-
-
-def redacted(headers: Iterable[tuple[str, str]], *, also: Collection[str] = ()) -> list[list[str]]:
-    """`headers` as storable pairs, the values of secret ones (and of those named in `also`, lower case) masked."""
-    return [[name, REDACTED if SECRET.search(name) or name.lower() in also else value] for name, value in headers]

@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from connectors import auth, formats, retries
 from connectors.catalogue import EndpointPlan, RoutePlan
-from connectors.headers import check_header, redacted
+from connectors.headers import check_header
 from connectors.mapping import FieldError, MappingFailed
+from connectors.masking import masked_url, redacted
 from connectors.transport import Kind, OutboundRequest, OutboundResponse, Transport, TransportError
 from messages import cloud_events, tracing
 from messages.choices import OutcomeKind
@@ -78,10 +79,10 @@ def attempt(work: Work, plan: RoutePlan) -> Outcome:
             **versions,
         )
     request = _request(work, plan.endpoint, outgoing, event=plan.mapping is None)
-    exchange = auth.call(transport(), request, plan.endpoint.auth)
+    exchange = auth.call(transport(), request, plan.endpoint.auth, secrets=plan.endpoint.secrets)
     sent = Sent(
         method=request.method,
-        url=request.url,
+        url=masked_url(request.url),
         headers=redacted(exchange.headers, also=plan.endpoint.auth.secret_headers),
         body=None if plan.mapping is None else outgoing.body,
     )
@@ -117,11 +118,11 @@ def try_out(endpoint: EndpointPlan, body: bytes, content_type: str) -> Trial:
         payload = formats.read(body, content_type) if endpoint.template else None
         outgoing = _Outgoing(body, content_type, *_addressed(endpoint, payload))
     except (MappingFailed, formats.MalformedBody, formats.UnknownFormat) as error:
-        return Trial(Sent(endpoint.method, endpoint.url, [], body), None, str(error), clock.milliseconds())
+        return Trial(Sent(endpoint.method, masked_url(endpoint.url), [], body), None, str(error), clock.milliseconds())
     request = _request(work, endpoint, outgoing, event=False)
-    exchange = auth.call(transport(), request, endpoint.auth)
+    exchange = auth.call(transport(), request, endpoint.auth, secrets=endpoint.secrets)
     headers = redacted(exchange.headers, also=endpoint.auth.secret_headers)
-    sent = Sent(method=request.method, url=request.url, headers=headers, body=request.body)
+    sent = Sent(method=request.method, url=masked_url(request.url), headers=headers, body=request.body)
     answer = exchange.answer
     if isinstance(answer, TransportError):
         return Trial(sent, None, answer.detail, clock.milliseconds())

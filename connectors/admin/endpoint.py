@@ -22,8 +22,8 @@ from connectors.advice import advice
 from connectors.auth import SCHEMES, InvalidAuth, Parameter, build
 from connectors.choices import EndpointAuth
 from connectors.forms import ExactJSONFormField
+from connectors.masking import REDACTED, masked_url
 from connectors.models import Endpoint
-from connectors.models.endpoint import secret_headers
 
 PARAMETERS: dict[str, dict[str, Parameter]] = {}
 """What each name means to the schemes that have it."""
@@ -103,6 +103,7 @@ class EndpointForm(forms.ModelForm):
             state = "Set; leave it empty to keep it." if self.instance.tls_key else "Not set."
             self.fields["private_key"].help_text = f"{state} PEM, of the client certificate, without a password."
         stored = self.instance.stored_auth() if self.instance.pk else {}
+        shown = self.instance.auth_parameters or {}
         for name, schemes in PARAMETERS.items():
             if name not in self.fields:
                 continue
@@ -112,7 +113,7 @@ class EndpointForm(forms.ModelForm):
                 state = "Set; leave it empty to keep it." if stored.get(name) else "Not set."
                 self.fields[name].help_text = f"{state} {help_text}".strip()
             else:
-                self.fields[name].initial = stored.get(name) or parameter.default or None
+                self.fields[name].initial = shown.get(name) or parameter.default or None
         for name in WITH_USUAL_VALUE:
             if name in self.fields:
                 self.fields[name].required = False  # empty: the usual value
@@ -128,6 +129,11 @@ class EndpointForm(forms.ModelForm):
         self.auth_parameters: dict[str, Any] = {}
         for parameter in SCHEMES[scheme].parameters:
             value = cleaned.get(parameter.name) or (stored.get(parameter.name) if parameter.secret else None)
+            if parameter.pairs and isinstance(value, dict):
+                kept = stored.get(parameter.name) or {}
+                value = {name: kept.get(name, text) if text == REDACTED else text for name, text in value.items()}
+                if REDACTED in value.values():
+                    self.add_error(parameter.name, "A value that is not shown is not stored any more; give it anew.")
             if value and value != parameter.default:
                 self.auth_parameters[parameter.name] = value
         if not any(parameter.name in self.errors for parameter in SCHEMES[scheme].parameters):
@@ -156,7 +162,7 @@ EndpointForm.declared_fields.update(
 @admin.register(Endpoint)
 class EndpointAdmin(Pausable, NamedAdmin):
     form = EndpointForm
-    list_display = ("__str__", "slug", "application", "method", "url", "state", "changed")
+    list_display = ("__str__", "slug", "application", "method", "address", "state", "changed")
     list_filter = ("application", "auth_scheme", "paused")
     list_select_related = ("application", "circuit")
     parts = frozenset({"circuit", "allowance"})
@@ -198,6 +204,10 @@ class EndpointAdmin(Pausable, NamedAdmin):
             return "paused"
         return "calling" if circuit is None or circuit.retry_at is None else f"circuit {circuit}".lower()
 
+    @display(description="URL", ordering="url")
+    def address(self, endpoint: Endpoint) -> str:
+        return masked_url(endpoint.url)
+
     @display(description="Circuit")
     def circuit_link(self, endpoint: Endpoint) -> SafeString:
         """To the page that can close it. An endpoint that never failed has none."""
@@ -214,9 +224,4 @@ class EndpointAdmin(Pausable, NamedAdmin):
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         for warning in advice(obj):
-            self.message_user(request, warning, level="warning")
-        if named := secret_headers(obj.headers):
-            warning = (
-                f"Headers are stored and shown as they are; {', '.join(named)} may belong into the authentication."
-            )
             self.message_user(request, warning, level="warning")

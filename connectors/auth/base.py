@@ -53,6 +53,10 @@ class Auth:
         """After a 401 to `refused`: `request` with a fresh proof, None where there is no other."""
         return None
 
+    def proofs(self, sent: OutboundRequest) -> tuple[str, ...]:
+        """The secrets in `sent` with which somebody else could pass for us; signatures of this request are none."""
+        return ()
+
 
 class Unusable(Auth):
     """Stands in for a proof that cannot be made, so that only the calls that need it fail."""

@@ -1,9 +1,11 @@
 """One call to a destination, proof included."""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from connectors.auth.base import Auth
+from connectors.masking import without
 from connectors.transport import OutboundRequest, OutboundResponse, Transport, TransportError
 
 
@@ -18,8 +20,11 @@ class Exchange:
     answer: OutboundResponse | TransportError
 
 
-def call(transport: Transport, request: OutboundRequest, auth: Auth) -> Exchange:
-    """Within the request's deadline, whatever the proof costs. A 401 is asked again once if there is a fresh proof."""
+def call(transport: Transport, request: OutboundRequest, auth: Auth, *, secrets: Collection[str] = ()) -> Exchange:
+    """Within the request's deadline, whatever the proof costs. A 401 is asked again once if there is a fresh proof.
+
+    The answer is kept and passed on, so our proof and `secrets` of the request are masked where it repeats them.
+    """
     until = time.monotonic() + request.deadline_seconds
     sent = request
     try:
@@ -33,4 +38,15 @@ def call(transport: Transport, request: OutboundRequest, auth: Auth) -> Exchange
                 response = transport.send(sent)
     except TransportError as error:
         return Exchange(sent.sent_headers(), error)
-    return Exchange(sent.sent_headers(), response)
+    return Exchange(sent.sent_headers(), _masked(response, {*auth.proofs(sent), *secrets}))
+
+
+def _masked(response: OutboundResponse, secrets: Collection[str]) -> OutboundResponse:
+    if not secrets:
+        return response
+    headers = tuple((name, _masked_text(value, secrets)) for name, value in response.headers)
+    return replace(response, headers=headers, body=without(response.body, secrets))
+
+
+def _masked_text(value: str, secrets: Collection[str]) -> str:
+    return without(value.encode("utf-8", "surrogatepass"), secrets).decode("utf-8", "surrogatepass")

@@ -150,6 +150,9 @@ class OAuth2Auth(Auth):
         _, sent = refused.headers[-1]  # `applied` put it there
         return self._with_token(request, send, not_this=sent.removeprefix("Bearer "))
 
+    def proofs(self, sent: OutboundRequest) -> tuple[str, ...]:
+        return (sent.headers[-1][1].removeprefix("Bearer "),)
+
     def _with_token(self, request: OutboundRequest, send: Send, *, not_this: str | None) -> OutboundRequest:
         started = time.monotonic()
         tls = self._tls(request)

@@ -18,17 +18,20 @@ class NoAuth(Auth):
 class _Header(Auth):
     """The same header with every call."""
 
-    def __init__(self, header: str, value: str, *, secret: str) -> None:
-        """`secret` names the parameter that the value came from."""
+    def __init__(self, header: str, value: str, *, secret: str, proofs: tuple[str, ...]) -> None:
+        """`secret` names the parameter that the value came from; `proofs` are what would do for whoever saw it."""
         if problem := check_header(header, ""):
             raise InvalidAuth("header", problem)
         if problem := check_header(header, value):
             raise InvalidAuth(secret, problem)
-        self._header = (header, value)
+        self._header, self._proofs = (header, value), proofs
         self.secret_headers = frozenset({header.lower()})
 
     def applied(self, request: OutboundRequest, send: Send) -> OutboundRequest:
         return request.with_headers(self._header)
+
+    def proofs(self, sent: OutboundRequest) -> tuple[str, ...]:
+        return self._proofs
 
 
 class BearerAuth(_Header):
@@ -37,7 +40,8 @@ class BearerAuth(_Header):
     parameters = (Parameter("token", "Bearer token", "Sent as Authorization: Bearer …", secret=True),)
 
     def __init__(self, given: Mapping[str, Any]) -> None:
-        super().__init__("Authorization", f"Bearer {given['token']}", secret="token")  # noqa: S106 - a name
+        token = given["token"]
+        super().__init__("Authorization", f"Bearer {token}", secret="token", proofs=(token,))  # noqa: S106 - a name
 
 
 class BasicAuth(_Header):
@@ -46,7 +50,9 @@ class BasicAuth(_Header):
     parameters = (Parameter("username", "User name"), Parameter("password", "Password", secret=True))
 
     def __init__(self, given: Mapping[str, Any]) -> None:
-        super().__init__("Authorization", basic(given["username"], given["password"]), secret="password")  # noqa: S106
+        value = basic(given["username"], given["password"])
+        proofs = (value.removeprefix("Basic "), given["password"])
+        super().__init__("Authorization", value, secret="password", proofs=proofs)  # noqa: S106 - a name
         if ":" in given["username"]:
             raise InvalidAuth("username", "A user name has no colon: it ends at the first one (RFC 7617).")
 
@@ -66,7 +72,8 @@ class ApiKeyAuth(Auth):
         if self._query and given.get("header"):
             raise InvalidAuth("query", "The key goes into a header or into the query, not both.")
         if not self._query:
-            self._in_header = _Header(given.get("header") or "X-API-Key", self._key, secret="key")  # noqa: S106
+            header = given.get("header") or "X-API-Key"
+            self._in_header = _Header(header, self._key, secret="key", proofs=(self._key,))  # noqa: S106 - a name
             self.secret_headers = self._in_header.secret_headers
 
     def applied(self, request: OutboundRequest, send: Send) -> OutboundRequest:
@@ -74,6 +81,9 @@ class ApiKeyAuth(Auth):
             return self._in_header.applied(request, send)
         pair = f"{quote(self._query, safe='')}={quote(self._key, safe='')}"
         return replace(request, url=f"{request.url}{'&' if '?' in request.url else '?'}{pair}")
+
+    def proofs(self, sent: OutboundRequest) -> tuple[str, ...]:
+        return (self._key,)
 
 
 def basic(username: str, password: str) -> str:

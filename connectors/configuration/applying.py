@@ -33,9 +33,10 @@ from connectors.choices import (
     Scheme,
 )
 from connectors.configuration.reading import InvalidConfiguration, Section, Unset, read_file
+from connectors.masking import REDACTED
 from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Route
 from connectors.models import Mapping as MappingModel
-from connectors.models.endpoint import secret_headers
+from connectors.models.endpoint import WITH_SECRETS
 from connectors.paths import MISSING
 from connectors.protection import CircuitPolicy
 from connectors.signatures import TOLERANCE_SECONDS, InvalidCredential, check_secret
@@ -296,8 +297,7 @@ class _Applying:
             "url": section.text("url", required=True),
             "method": section.choice("method", Method.values, Method.POST),
             "format": section.choice("format", Format.values, Format.JSON),
-            "query_parameters": section.mapping("query"),
-            "headers": _headers(section, endpoint),
+            **_with_secrets(section, endpoint),
             "timeout_seconds": section.number("timeout_seconds", 10),
             **_circuit(section),
             **_limits(section),
@@ -320,7 +320,7 @@ class _Applying:
         stored = endpoint.stored_auth() if endpoint.pk and endpoint.auth_scheme == scheme else {}
         parameters: dict[str, Any] = {}
         for parameter in auths.SCHEMES[scheme].parameters:
-            value = _parameter(auth, parameter)
+            value = _parameter(auth, parameter, stored.get(parameter.name))
             if isinstance(value, str | dict):
                 parameters[parameter.name] = value
             elif parameter.secret and parameter.name in stored:
@@ -442,21 +442,35 @@ def _check_secret(section: Section, key: str, scheme: str, secret: str) -> None:
         section.fault(key, str(error))
 
 
-def _headers(section: Section, endpoint: Endpoint) -> dict[str, Any] | None:
-    """One that looks like a secret is exported as a variable; as long as that is not set, what is stored stays."""
-    given, stored = section.values.get("headers"), endpoint.headers or {}
+def _with_secrets(section: Section, endpoint: Endpoint) -> dict[str, Any]:
+    """Headers and query; what is secret by its name goes into a column of its own."""
+    shown = Endpoint(secret_values=endpoint.secret_values)
+    shown.query_parameters = _kept(section, "query", endpoint.query_parameters)
+    shown.headers = _kept(section, "headers", endpoint.headers)
+    shown.hide()
+    return {name: getattr(shown, name) for name in (*WITH_SECRETS, "secret_values")}
+
+
+def _kept(section: Section, key: str, stored: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A secret is exported as a variable; as long as that is not set, what is stored stays."""
+    given = section.values.get(key)
     if isinstance(given, dict):
-        kept = {name: stored[name] for name in secret_headers(stored) if isinstance(given.get(name), Unset)}
-        section.values["headers"] = {**given, **kept}
-    return section.mapping("headers")
+        hidden = {name for name, value in (stored or {}).items() if value == REDACTED}
+        kept = {name: REDACTED for name, value in given.items() if isinstance(value, Unset) and name in hidden}
+        section.values[key] = {**given, **kept}
+    return section.mapping(key)
 
 
-def _parameter(auth: Section, parameter: auths.Parameter) -> Any:
+def _parameter(auth: Section, parameter: auths.Parameter, stored: Any) -> Any:
     """What is given: a text, names and texts, the unset variable of a secret; None for what is empty or the default."""
     name = parameter.name
     if parameter.secret:
         return auth.secret(name)
     if parameter.pairs:
+        given = auth.values.get(name)
+        if isinstance(given, dict) and isinstance(stored, dict):
+            kept = {one: stored[one] for one, text in given.items() if isinstance(text, Unset) and one in stored}
+            auth.values[name] = {**given, **kept}
         return auth.mapping(name) or None
     if parameter.choices:
         chosen = auth.choice(name, [value for value, _ in parameter.choices], parameter.default)

@@ -12,9 +12,9 @@ from connectors.auth import SCHEMES
 from connectors.choices import EndpointAuth, Format, Method, OnUnknown
 from connectors.configuration import notation
 from connectors.configuration.reading import NAME
+from connectors.masking import REDACTED
 from connectors.models import Application, Credential, Endpoint, LookupTable, Mapping, Route
 from connectors.models.application import HMAC_OPTIONS
-from connectors.models.endpoint import secret_headers
 from connectors.protection import CircuitPolicy
 
 
@@ -98,7 +98,9 @@ def _endpoint(row: Endpoint, names: dict[str, None]) -> dict[str, Any]:
         if parameter.secret:
             auth[parameter.name] = _placeholder(names, row.slug, parameter.name)
         elif stored := (row.auth_parameters or {}).get(parameter.name):
-            auth[parameter.name] = _escaped(stored)
+            auth[parameter.name] = (
+                _named(names, stored, row.slug, parameter.name) if parameter.pairs else _escaped(stored)
+            )
     exported = {
         "slug": row.slug,
         "name": _escaped(row.name),
@@ -106,8 +108,8 @@ def _endpoint(row: Endpoint, names: dict[str, None]) -> dict[str, Any]:
         "method": row.method if row.method != Method.POST else "",
         "format": row.format if row.format != Format.JSON else "",
         "auth": auth if row.auth_scheme != EndpointAuth.NONE else None,
-        "query": _escaped(row.query_parameters),
-        "headers": _headers(row, names),
+        "query": _named(names, row.query_parameters, row.slug, "query"),
+        "headers": _named(names, row.headers, row.slug, "headers"),
         "tls": _tls(row, names),
         "circuit": _circuit(row.circuit_policy),
         "max_concurrent": row.max_concurrent,
@@ -116,9 +118,12 @@ def _endpoint(row: Endpoint, names: dict[str, None]) -> dict[str, Any]:
     return {**_without_empty(exported), "timeout_seconds": _plain(row.timeout_seconds)}
 
 
-def _headers(row: Endpoint, names: dict[str, None]) -> dict[str, Any] | None:
-    hidden = {name: _placeholder(names, row.slug, "headers", name) for name in secret_headers(row.headers)}
-    return None if row.headers is None else {**_escaped(row.headers), **hidden}
+def _named(names: dict[str, None], values: dict[str, Any] | None, *parts: str) -> dict[str, Any] | None:
+    """Names and texts, with variables for those that are stored encrypted."""
+    if values is None:
+        return None
+    hidden = {name: _placeholder(names, *parts, name) for name, value in values.items() if value == REDACTED}
+    return {**_escaped(values), **hidden}
 
 
 def _tls(row: Endpoint, names: dict[str, None]) -> dict[str, Any] | None:

@@ -9,7 +9,8 @@ from django.db import models
 
 from connectors import auth, formats, tls
 from connectors.choices import EndpointAuth, Format, Method, RatePeriod
-from connectors.headers import SECRET, check_header
+from connectors.headers import check_header
+from connectors.masking import REDACTED, hide, secret_parameters
 from connectors.models.application import Application
 from connectors.models.base import ConfiguredManager, Named
 from connectors.models.fields import DecryptionFailed, EncryptedTextField, ExactJSONField
@@ -19,6 +20,7 @@ from connectors.templates import InvalidTemplate, RequestTemplate, compile_templ
 MAX_TIMEOUT_SECONDS = 120
 MAX_CIRCUIT_SECONDS = 3600
 MAX_CONCURRENT = 1000
+WITH_SECRETS = ("headers", "query_parameters")
 PERIOD_SECONDS: dict[str, float] = {RatePeriod.SECOND: 1, RatePeriod.MINUTE: 60, RatePeriod.HOUR: 3600}
 
 
@@ -45,6 +47,8 @@ class Endpoint(Named):
     headers = ExactJSONField(
         null=True, blank=True, help_text='Sent with every call, e.g. {"X-Tenant": "main", "X-Order": "{order.id}"}.'
     )
+    secret_values = EncryptedTextField(blank=True, editable=False)
+    """A JSON object: column, name, value; of headers and query that are secret by their names. See `hide`."""
     auth_scheme = models.CharField("authentication", max_length=40, choices=EndpointAuth.choices, default="none")
     auth_parameters = ExactJSONField(null=True, blank=True, editable=False)  # what is not secret: header, username …
     auth_secrets = EncryptedTextField(blank=True, editable=False)  # a JSON object: token, key, password …
@@ -107,10 +111,54 @@ class Endpoint(Named):
 
     objects = ConfiguredManager()
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.hide()
+        super().save(*args, **kwargs)
+
+    def hide(self) -> None:
+        """Moves values that are secret by their names out of the columns that are shown; REDACTED stands there then.
+
+        Those that are the message's own, {order.token}, stay. Where what is stored cannot be read it is kept, unless
+        new values are given.
+        """
+        kept: dict[str, dict[str, str]] = {}
+        try:
+            kept = self._secret_values()
+        except DecryptionFailed:
+            if not any(_secrets_in(getattr(self, column)) for column in WITH_SECRETS):
+                return
+        hidden = {}
+        for column in WITH_SECRETS:
+            value = getattr(self, column)
+            if isinstance(value, dict):
+                constant = {name: text for name, text in value.items() if _is_constant(text)}
+                shown, hidden[column] = hide(constant, kept.get(column, {}))
+                setattr(self, column, {**value, **shown})
+        found = {column: values for column, values in hidden.items() if values}
+        self.secret_values = formats.dump(found).decode() if found else ""
+
+    def _secret_values(self) -> dict[str, dict[str, str]]:
+        return formats.parse(self.secret_values.encode()) if self.secret_values else {}
+
+    def read(self, column: str) -> dict[str, str]:
+        """Headers or query parameters with their secret values: for the catalogue, never for showing.
+
+        Raises DecryptionFailed.
+        """
+        return {**(getattr(self, column) or {}), **self._secret_values().get(column, {})}
+
+    def read_secrets(self) -> tuple[str, ...]:
+        """All secret values of headers and query. Raises DecryptionFailed."""
+        return tuple(value for values in self._secret_values().values() for value in values.values())
+
     def clean(self) -> None:
         errors: dict[str, str] = {}
+        self.hide()
         if problem := url_problem(self.url):
             errors["url"] = problem
+        for column in WITH_SECRETS:
+            if missing := self._missing(column):
+                errors[column] = f"{missing[0]!r}: No value is stored for it; give it anew."
         if self.headers is not None and (problem := headers_problem(self.headers)):
             errors["headers"] = problem
         if self.query_parameters is not None and (problem := query_problem(self.query_parameters)):
@@ -124,6 +172,14 @@ class Endpoint(Named):
             errors["tls_certificate" if error.field == "key" else f"tls_{error.field}"] = str(error)
         if errors:
             raise ValidationError(errors)
+
+    def _missing(self, column: str) -> list[str]:
+        """Names of values that are to be kept, and are not there."""
+        try:
+            read = self.read(column)
+        except (DecryptionFailed, TypeError):  # TypeError: no object at all
+            return []
+        return [name for name, value in read.items() if value == REDACTED]
 
     @property
     def circuit_policy(self) -> CircuitPolicy:
@@ -144,9 +200,14 @@ class Endpoint(Named):
 
     def set_auth(self, scheme: str, parameters: dict[str, Any]) -> None:
         """Takes a scheme and all its parameters into the row (not saved)."""
-        secret_names = {parameter.name for parameter in auth.SCHEMES[scheme].parameters if parameter.secret}
-        hidden = {name: value for name, value in parameters.items() if name in secret_names}
-        public = {name: value for name, value in parameters.items() if name not in secret_names}
+        public, hidden = dict(parameters), {}
+        for parameter in auth.SCHEMES[scheme].parameters:
+            value = public.get(parameter.name)
+            if parameter.secret and value is not None:
+                hidden[parameter.name] = public.pop(parameter.name)
+            elif parameter.pairs and isinstance(value, dict):
+                public[parameter.name], secrets = hide(value, {})
+                hidden.update({parameter.name: secrets} if secrets else {})
         self.auth_scheme = scheme
         self.auth_parameters = public or None
         self.auth_secrets = formats.dump(hidden).decode() if hidden else ""
@@ -163,7 +224,10 @@ class Endpoint(Named):
 
         Raises DecryptionFailed.
         """
-        return {**(self.auth_parameters or {}), **self.read_auth_secrets()}
+        whole = dict(self.auth_parameters or {})
+        for name, value in self.read_auth_secrets().items():
+            whole[name] = {**whole.get(name, {}), **value} if isinstance(value, dict) else value
+        return whole
 
 
 def url_problem(url: str) -> str | None:
@@ -184,6 +248,8 @@ def url_problem(url: str) -> str | None:
         return "The URL must not hold a user name or a password; use the authentication fields."
     if parts.fragment:
         return "The URL must not have a fragment (#…); it is never sent."
+    if named := secret_parameters(url):
+        return f"Put {', '.join(named)} into the query parameters: the URL is shown, and stored as it is."
     if port == 0 or any(ord(char) <= 32 or ord(char) == 127 for char in url):
         return "The URL holds a character or a port that cannot be sent."
     return None
@@ -199,12 +265,17 @@ def headers_problem(headers: Any) -> str | None:
     return None
 
 
-def secret_headers(headers: Any) -> list[str]:
-    """Names of the headers that look like secrets by their names, and whose values are not the message's."""
-    if not isinstance(headers, dict):
-        return []
-    fixed = {name: text for name, text in headers.items() if isinstance(text, str) and not compile_template(text).paths}
-    return [name for name in fixed if SECRET.search(name)]
+def _secrets_in(named: Any) -> dict[str, str]:
+    """The secret values that are given."""
+    return hide({name: text for name, text in named.items() if _is_constant(text)}, {})[1] if named else {}
+
+
+def _is_constant(text: Any) -> bool:
+    """Whether it holds no value of the message."""
+    try:
+        return isinstance(text, str) and not compile_template(text).paths
+    except InvalidTemplate:
+        return False
 
 
 def query_problem(query: Any) -> str | None:

@@ -15,6 +15,7 @@ from connectors import formats
 from connectors.admin.base import page_of
 from connectors.catalogue import RoutePlan, catalogue, plan_of
 from connectors.choices import Pattern
+from connectors.masking import masked_url
 from connectors.models import Endpoint, Route
 from messages import delivery, intake, reply
 from messages.admin.display import content_type, headers, may_see_payloads, payload
@@ -58,10 +59,10 @@ def call_endpoint(page: Any, request: HttpRequest, pk: int) -> HttpResponse:
     form = TrialForm(request.POST or None, initial={"body": EXAMPLE})
     outcome = None
     if form.is_valid():
-        _log(request, endpoint, f"Test call: {endpoint.method} {endpoint.url}")
+        _log(request, endpoint, f"Test call: {endpoint.method} {masked_url(endpoint.url)}")
         trial = delivery.try_out(plan_of(endpoint), form.body_bytes, form.cleaned_data["content_type"])
         outcome = _of_call(trial)
-    what = f"{endpoint.method} {endpoint.url} is really called, once, with its authentication:"
+    what = f"{endpoint.method} {masked_url(endpoint.url)} is really called, once, with its authentication:"
     return _page(page, request, "Test call", what, endpoint, form, outcome)
 
 

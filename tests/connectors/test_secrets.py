@@ -1,12 +1,16 @@
 """Secrets at rest: new keys, keys that are gone, and canaries that must appear nowhere."""
 
+import importlib
 import io
 import logging
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.apps import apps
 from django.contrib import admin as admins
 from django.core.management import CommandError, call_command
@@ -16,17 +20,19 @@ from django.urls import NoReverseMatch, reverse
 
 from connectors import rotation
 from connectors.auth.oauth2 import tokens
-from connectors.catalogue import catalogue
-from connectors.configuration import apply_configuration, export_configuration
+from connectors.catalogue import catalogue, plan_of
+from connectors.configuration import InvalidConfiguration, apply_configuration, export_configuration
 from connectors.models import Credential, Endpoint, Revision
 from connectors.models.fields import DecryptionFailed
 from connectors.rotation import rotate_secrets
-from messages.models import Attempt, Rejection
+from messages.models import Attempt, Message, Rejection
 from tests.connectors.auth.test_signing import WEBHOOK_SECRET
-from tests.destination import Answer, Destination
+from tests.connectors.test_transport_tls import Authority
+from tests.destination import Answer, Destination, Received
 from tests.factories import CredentialFactory, EndpointFactory, RouteFactory
 
 pytestmark = pytest.mark.django_db
+hiding = importlib.import_module("connectors.migrations.0011_endpoint_secret_values")
 NEW, OTHER = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
 
@@ -178,18 +184,102 @@ applications:
     assert Endpoint.objects.get().read_auth() == {"token": "one"}
 
 
-def test_header_that_looks_like_a_secret_is_never_exported_and_kept(admin_client: Client) -> None:
-    headers = {"X-Tenant": "main", "X-Auth-Token": "canary", "X-Session": "{session}"}
-    text = f"version: 1\napplications: [{{slug: a, endpoints: [{{slug: e, url: 'https://e', headers: {headers}}}]}}]"
-    apply_configuration(text, environ={})
+NAMED = """
+version: 1
+applications:
+  - slug: a
+    endpoints:
+      - slug: e
+        url: "https://e"
+        headers: {X-Tenant: main, X-Auth-Token: canary-1, X-Session: "{session}"}
+        query: {company: "7", apikey: canary-2}
+        auth: {scheme: oauth2_client_credentials, token_url: "https://e/token", client_id: us, client_secret: canary-3,
+          extra: {resource: orders, client_assertion: canary-4}}
+"""
+
+
+def test_values_that_are_secret_by_their_names_are_stored_encrypted_exported_as_variables_and_kept() -> None:
+    apply_configuration(NAMED, environ={})
 
     exported = export_configuration()
 
-    assert "canary" not in exported
-    assert "X-Auth-Token: ${E_HEADERS_X_AUTH_TOKEN}" in exported
-    assert "X-Session: '{session}'" in exported or 'X-Session: "{session}"' in exported
-    assert {change.action for change in apply_configuration(exported, environ={})} == {"unchanged"}
-    assert Endpoint.objects.get().headers == headers
+    assert "canary" not in exported + everything_stored()
+    for line in (
+        *("X-Auth-Token: ${E_HEADERS_X_AUTH_TOKEN}", "apikey: ${E_QUERY_APIKEY}", "resource: orders"),
+        "client_assertion: ${E_EXTRA_CLIENT_ASSERTION}",
+    ):
+        assert line in exported
+    for text in (exported, NAMED):
+        assert {change.action for change in apply_configuration(text, environ={})} == {"unchanged"}
+    endpoint = Endpoint.objects.get()
+    assert endpoint.read("headers") == {"X-Tenant": "main", "X-Auth-Token": "canary-1", "X-Session": "{session}"}
+    assert endpoint.read("query_parameters") == {"company": "7", "apikey": "canary-2"}
+    assert endpoint.read_auth()["extra"] == {"resource": "orders", "client_assertion": "canary-4"}
+
+
+def test_form_shows_none_of_them_keeps_them_and_takes_new_ones(admin_client: Client) -> None:
+    apply_configuration(NAMED, environ={})
+    endpoint = Endpoint.objects.get()
+    page = reverse("admin:connectors_endpoint_change", args=[endpoint.pk])
+    form = {
+        "slug": "e", "application": endpoint.application_id, "url": "https://e", "method": "POST", "format": "json",
+        "timeout_seconds": 10, "auth_scheme": endpoint.auth_scheme, "token_url": "https://e/token", "client_id": "us",
+        "query_parameters": '{"apikey": "[redacted]"}',
+        "headers": '{"X-Auth-Token": "new-1", "X-Session": "{session}"}',
+        "extra": '{"client_assertion": "[redacted]"}',
+    }  # fmt: skip
+
+    shown = admin_client.get(page).content.decode()
+    unknown = admin_client.post(page, {**form, "headers": '{"X-Token": "[redacted]"}'})
+    admin_client.post(page, form)
+
+    assert "canary" not in shown
+    assert shown.count("[redacted]") == 3
+    assert list(unknown.context["adminform"].form.errors) == ["headers"]
+    endpoint.refresh_from_db()
+    assert endpoint.read("headers") == {"X-Auth-Token": "new-1", "X-Session": "{session}"}
+    assert endpoint.read("query_parameters") == {"apikey": "canary-2"}
+    assert endpoint.read_auth()["extra"] == {"client_assertion": "canary-4"}
+
+
+def test_values_that_cannot_be_read_stop_their_endpoint_and_are_kept_until_they_are_given_anew(settings: Any) -> None:
+    apply_configuration(NAMED, environ={})
+    keys, settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS, [OTHER]
+    endpoint = Endpoint.objects.get()
+
+    endpoint.save()
+
+    assert "ENCRYPTION_KEYS" in plan_of(endpoint).unusable
+    settings.ENCRYPTION_KEYS = keys
+    assert Endpoint.objects.get().read("query_parameters") == {"company": "7", "apikey": "canary-2"}
+    settings.ENCRYPTION_KEYS = [OTHER]
+    apply_configuration(NAMED.replace("canary", "newer"), environ={})
+    assert Endpoint.objects.get().read("query_parameters") == {"company": "7", "apikey": "newer-2"}
+
+
+def test_url_with_a_secret_in_it_is_refused() -> None:
+    text = NAMED.replace('url: "https://e"', 'url: "https://e/?company=7&token=canary-5"')
+
+    with pytest.raises(InvalidConfiguration) as caught:
+        apply_configuration(text, environ={})
+
+    (fault,) = caught.value.faults
+    assert "Put token into the query parameters" in fault
+    assert "canary" not in fault
+
+
+def test_values_that_were_stored_plainly_are_encrypted_by_the_migration() -> None:
+    extra = {"extra": {"key": "canary-4"}}
+    endpoint = EndpointFactory(auth_secrets='{"client_secret":"canary-3"}', auth_parameters=extra)
+    Endpoint.objects.update(headers={"X-Token": "canary-1", "X-A": "a"}, query_parameters={"token": "{token}"})
+
+    hiding.hide_values(apps, SimpleNamespace(connection=connection))
+
+    endpoint.refresh_from_db()
+    assert "canary" not in everything_stored()
+    assert endpoint.read("headers") == {"X-Token": "canary-1", "X-A": "a"}
+    assert endpoint.query_parameters == {"token": "{token}"}
+    assert endpoint.read_auth() == {"client_secret": "canary-3", "extra": {"key": "canary-4"}}
 
 
 # --- canaries ---------------------------------------------------------------------------------------------------------
@@ -215,9 +305,15 @@ applications:
          client_id: us, client_secret: canary-11}}
       - {slug: refused, url: "URL/refused", auth: {scheme: oauth2_client_credentials, token_url: "URL/no-token",
          client_id: us, client_secret: canary-12}}
+      - {slug: header, url: "URL/header", headers: {X-Auth-Token: canary-15, X-Api-Key: canary-16}}
+      - {slug: parameter, url: "URL/parameter", query: {apikey: canary-17}}
+      - {slug: extra, url: "URL/extra", auth: {scheme: oauth2_client_credentials, token_url: "URL/token",
+         client_id: us, client_secret: canary-18, extra: {client_assertion: canary-19}}}
+      - {slug: tls, url: "https://127.0.0.1:9/", tls: {certificate: "${CERTIFICATE}", key: "${KEY}"}}
 routes: [ROUTES]
 """
-SLUGS = ("bearer", "basic", "key", "query", "hmac", "webhooks", "oauth", "refused")
+ECHOING = ("bearer", "basic", "key", "query", "oauth", "header", "parameter", "extra")
+SLUGS = (*ECHOING, "hmac", "webhooks", "refused", "tls")
 ENCODED = ("dTpjYW5hcnktMDc=", "dXM6Y2FuYXJ5LTEx", "dXM6Y2FuYXJ5LTEy")  # as HTTP Basic writes them
 
 
@@ -236,15 +332,13 @@ def everything_stored() -> str:
 
 
 def admin_pages(client: Client) -> dict[str, str]:
-    """Every list, and every object's page and form to add one."""
+    """Every list and form to add one, and every object's page, history and deletion."""
     addresses = [reverse("admin:index")]
     for model in admins.site._registry:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        for page, arguments in [
-            ("changelist", [[]]),
-            ("add", [[]]),
-            ("change", [[row.pk] for row in model.objects.all()]),
-        ]:
+        every = [[row.pk] for row in model.objects.all()]
+        pages = [("changelist", [[]]), ("add", [[]]), ("change", every), ("history", every), ("delete", every)]
+        for page, arguments in pages:
             for argument in arguments:
                 try:
                     addresses.append(reverse(f"{name}_{page}", args=argument))
@@ -253,36 +347,75 @@ def admin_pages(client: Client) -> dict[str, str]:
     return {address: client.get(address).content.decode() for address in addresses}
 
 
+def endpoint_pages(client: Client) -> dict[str, str]:
+    """What comes back of test calls, and of forms with a fault in them that were filled with new secrets."""
+    typed = dict.fromkeys(("token", "password", "key", "secret", "client_secret", "private_key"), "canary-20")
+    pages = {}
+    for endpoint in Endpoint.objects.all():
+        called = client.post(
+            reverse("admin:messaging_endpoint_test", args=[endpoint.pk]),
+            {"body": "{}", "content_type": "application/json"},
+        )
+        faulty = client.post(
+            reverse("admin:connectors_endpoint_change", args=[endpoint.pk]),
+            {"slug": endpoint.slug, "auth_scheme": endpoint.auth_scheme, "url": "nothing", **typed},
+        )
+        assert (called.status_code, faulty.status_code) == (200, 200)
+        pages[f"call of {endpoint}"], pages[f"form of {endpoint}"] = called.content.decode(), faulty.content.decode()
+    return pages
+
+
+def echo(request: Received) -> Answer:
+    """As debugging services do, and some error pages."""
+    return Answer(200, {"headers": dict(request.headers), "target": request.target}, headers={"X-Echo": request.target})
+
+
 @pytest.mark.django_db(transaction=True)
-def test_canaries_are_nowhere(admin_client: Client, destination: Destination, caplog: pytest.LogCaptureFixture) -> None:
+def test_canaries_are_nowhere(
+    admin_client: Client, destination: Destination, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Not even where a destination repeats all that it was sent."""
     caplog.set_level(logging.DEBUG)
     tokens.forget()
     destination.answers("/token", Answer(200, {"access_token": "canary-13", "token_type": "bearer"}))
     destination.answers("/no-token", Answer(401, {"error": "invalid_client"}))
-    destination.answers("/bearer", Answer(401, {"error": "who are you?"}))
+    destination.answers("/hmac", Answer(401, {"error": "who are you?"}))
+    for slug in ECHOING:
+        destination.answers(f"/{slug}", echo)
+    authority = Authority(ec.generate_private_key(ec.SECP256R1()), tmp_path)
+    certificate, key = (part.decode() for part in authority.issue("us"))
     routes = ", ".join(f"{{slug: {slug}, source: shop, endpoint: {slug}, patterns: [sync]}}" for slug in SLUGS)
     text = CONFIGURATION.replace("URL", destination.url("")).replace("WEBHOOK", WEBHOOK_SECRET)
-    apply_configuration(text.replace("ROUTES", routes), environ={})
+    changes = apply_configuration(text.replace("ROUTES", routes), environ={"CERTIFICATE": certificate, "KEY": key})
     said = ""
 
     for slug in SLUGS:
-        for key in ("canary-01-of-the-shop-api-key", "canary-14-a-key-that-is-wrong"):
+        for api_key in ("canary-01-of-the-shop-api-key", "canary-14-a-key-that-is-wrong"):
             answer = Client().post(
-                f"/webhooks/{slug}", b"{}", content_type="application/json", headers={"X-API-Key": key}
+                f"/webhooks/{slug}", b"{}", content_type="application/json", headers={"X-API-Key": api_key}
             )
             said += f"{answer.status_code} {answer.headers} {answer.content.decode()}"
+    reader = {"X-API-Key": "canary-01-of-the-shop-api-key"}
+    results = [Client().get(f"/results/{row.correlation_id}", headers=reader) for row in Message.objects.all()]
+    calls = endpoint_pages(admin_client)
 
-    pages = admin_pages(admin_client)
     places = {
         "answers": said,
-        "log": caplog.text,
+        "results": "".join(result.content.decode() for result in results),
+        "openapi": Client().get("/openapi.json").content.decode(),
+        "metrics": Client().get("/metrics").content.decode(),
+        "changes": str(changes),
+        "plans": repr(catalogue.by_id()),
         "export": export_configuration(),
         "rows": everything_stored(),
-        **pages,
+        **calls,
+        **admin_pages(admin_client),
+        "log": caplog.text,
     }
     # the first eight letters of an API key are shown on purpose, to tell keys apart
-    needles = (*(f"canary-{number:02}" for number in range(1, 15)), WEBHOOK_SECRET, *ENCODED)
+    needles = (*(f"canary-{number:02}" for number in range(1, 21)), WEBHOOK_SECRET, *ENCODED, key.splitlines()[2])
     assert {(place, needle) for place, text in places.items() for needle in needles if needle in text} == set()
     assert (Attempt.objects.count(), Rejection.objects.count()) == (len(SLUGS), len(SLUGS))
-    assert len(pages) > 40
+    assert len(places) > 100
     assert "who are you?" in places["rows"]  # the search reads bodies, too
+    assert places["results"].count("[redacted]") >= len(ECHOING)
