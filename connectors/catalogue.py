@@ -249,7 +249,9 @@ def plan_of(endpoint: Endpoint) -> EndpointPlan:
 
 def _endpoint_plan(endpoint: Endpoint) -> EndpointPlan:
     proof, context = _proof(endpoint)
-    url, headers, template, secrets = endpoint.url, (), None, ()
+    url, template = endpoint.url, None
+    headers: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[str, ...] = ()
     try:
         template = RequestTemplate(url, endpoint.read("query_parameters"), endpoint.read("headers"))
         secrets = endpoint.read_secrets()

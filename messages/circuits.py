@@ -81,10 +81,10 @@ def settle(
     """
     mine = Circuit.objects.filter(endpoint=endpoint.id, state=CircuitState.HALF_OPEN, probe=probe)
     if healthy:
-        done = _closed(mine)
-        if done:
+        closed = _closed(mine)
+        if closed:
             log.warning("The circuit of endpoint %s closed: the destination answers again.", endpoint.slug)
-        return done
+        return closed
     wait = timedelta(seconds=0 if healthy is None else endpoint.circuit.wait(retry_after))
     changed = {} if healthy is None else {"reason": _storable(f"The try failed: {detail}")}
     with write():

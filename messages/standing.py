@@ -69,10 +69,10 @@ def waiting() -> list[Waiting]:
     now, unusable = clock_reading(), catalogue.unusable()
     standing = {route.pk: (route, standstill(route, now=now, unusable=unusable)) for route in _suspects(unusable)}
     found: dict[tuple[int, Standstill], Waiting] = {}
-    depth = Sum(F("last_position") - F("done_position"))
+    waits = Sum(F("last_position") - F("done_position"))
     counted = Lane.objects.unheld().filter(route__in=list(standing)).order_by()
     for pk, lanes, messages in (
-        counted.values("route").annotate(lanes=Count("pk"), depth=depth).values_list("route", "lanes", "depth")
+        counted.values("route").annotate(lanes=Count("pk"), waits=waits).values_list("route", "lanes", "waits")
     ):
         route, why = standing[pk]
         if why is not None:

@@ -1,6 +1,5 @@
 """What apply and export do with the database; the notation and the placeholders come last."""
 
-import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +10,6 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.choices import EndpointAuth
 from connectors.configuration import InvalidConfiguration, apply_configuration, export_configuration, notation
 from connectors.keys import key_matches
 from connectors.models import Application, Credential, Endpoint, FieldRow, LookupTable, Mapping, Revision, Route
@@ -743,21 +741,6 @@ def test_endpoint_of_another_application_is_not_taken_over() -> None:
         actions("version: 1\napplications: [{slug: crm, endpoints: [{slug: erp-orders, url: 'http://x'}]}]")
 
     assert "applications[0].endpoints[0].slug: " in caught.value.faults[0]
-
-
-README_AUTHS = re.findall(
-    r"\| `({scheme: .*})` \|$", (Path(__file__).parents[2] / "README.md").read_text(), re.MULTILINE
-)
-
-
-def test_every_authentication_that_the_readme_shows_applies() -> None:
-    environ = dict.fromkeys(("TOKEN", "KEY", "PASSWORD", "SECRET"), "s") | {"WEBHOOK_SECRET": WEBHOOK_SECRET}
-    endpoints = [f"{{slug: e{number}, url: 'https://x', auth: {auth}}}" for number, auth in enumerate(README_AUTHS)]
-
-    done = actions(f"version: 1\napplications: [{{slug: erp, endpoints: [{', '.join(endpoints)}]}}]", environ)
-
-    assert {endpoint.auth_scheme for endpoint in Endpoint.objects.all()} == set(EndpointAuth.values) - {"none"}
-    assert set(done.values()) == {"created"}
 
 
 def test_the_demos_file_applies() -> None:
