@@ -3,6 +3,7 @@
 import secrets
 import ssl
 import tempfile
+from datetime import datetime
 from functools import lru_cache
 
 import certifi
@@ -40,6 +41,15 @@ def client_context(ca: str, certificate: str, key: str) -> ssl.SSLContext | None
     if certificate or key:
         _load(context, certificate, key)
     return context
+
+
+@lru_cache(maxsize=256)
+def ends_at(certificate: str) -> datetime | None:
+    """Until when this PEM text, the first certificate in it, is good for; None where there is none."""
+    try:
+        return _certificates("certificate", certificate)[0].not_valid_after_utc
+    except InvalidTls:
+        return None
 
 
 def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
+from connectors.models import Endpoint
 from messages import standing, watch
 from messages.addresses import client_address
 from messages.choices import CircuitState, Hold
@@ -125,6 +126,11 @@ def _samples() -> list[tuple[str, str, list[tuple[str, float]]]]:
         (f'{{endpoint="{slug}"}}', CIRCUIT_VALUES[state])
         for slug, state in Circuit.objects.order_by("endpoint__slug").values_list("endpoint__slug", "state")
     ]
+    certificates = [
+        (f'{{endpoint="{endpoint.slug}"}}', (endpoint.certificate_ends_at - now).total_seconds())
+        for endpoint in Endpoint.objects.exclude(tls_certificate="").only("slug", "tls_certificate")
+        if endpoint.certificate_ends_at is not None
+    ]
     workers = Worker.objects.filter(seen_at__gte=now - timedelta(seconds=SEEN_WITHIN_SECONDS)).count()
     lately = Rejection.objects.filter(created_at__gte=timezone.now() - timedelta(seconds=REFUSED_WITHIN_SECONDS))
     counted = lately.aggregate(kept=Count("pk"), further=Sum("further"))
@@ -156,6 +162,14 @@ def _samples() -> list[tuple[str, str, list[tuple[str, float]]]]:
             ],
         ),
         ("platform_circuit_state", "Circuits: 0 closed, 1 half-open, 2 open; no line if nothing failed.", circuits),
+<<<<<<< HEAD
         ("platform_rejections", f"Requests refused at the door within {REFUSED_WITHIN_SECONDS:.0f} s.", refused),
+=======
+        (
+            "platform_client_certificate_seconds_left",
+            "How long the certificates that we show to destinations are still good for.",
+            certificates,
+        ),
+>>>>>>> 4c71e31 (An endpoint's page says when its client certificate ends, warns a month before, and the metrics count the seconds)
         ("platform_workers", "Workers seen in the last minute.", [("", workers)]),
     ]

@@ -1,11 +1,13 @@
 """Endpoints: where and how we call an application."""
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import action, display
@@ -33,6 +35,7 @@ for _scheme, _auth in SCHEMES.items():
 CIRCUIT_FIELDS = tuple(
     f"circuit_{name}" for name in ("enabled", "failure_share", "minimum_calls", "window_seconds", "open_seconds")
 )
+WARN_BEFORE = timedelta(days=30)
 LIMIT_FIELDS = ("max_concurrent", "rate_calls", "rate_per")
 WITH_USUAL_VALUE = (*CIRCUIT_FIELDS[1:], "rate_per")
 USED_WHERE = {
@@ -177,8 +180,11 @@ class EndpointAdmin(Pausable, NamedAdmin):
         ("Limits", {"fields": LIMIT_FIELDS}),
         ("Circuit breaker", {"fields": CIRCUIT_FIELDS}),
     )
-    uses_fieldsets = (("Now", {"fields": ("circuit_link",)}), ("Used by", {"fields": ("route_links",)}))
-    readonly_fields = ("route_links", "circuit_link")
+    uses_fieldsets = (
+        ("Now", {"fields": ("circuit_link", "certificate_end")}),
+        ("Used by", {"fields": ("route_links",)}),
+    )
+    readonly_fields = ("route_links", "circuit_link", "certificate_end")
     actions_detail = ("test", *Pausable.actions_detail)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -217,11 +223,29 @@ class EndpointAdmin(Pausable, NamedAdmin):
         reason = f": {circuit.reason}" if circuit.reason else ""
         return format_html('<a class="platform-link" href="{}">{}</a>{}', page_of(circuit), circuit, reason)
 
+    @display(description="Client certificate")
+    def certificate_end(self, endpoint: Endpoint) -> str:
+        return certificate_in_words(endpoint) or "None"
+
     @display(description="Routes")
     def route_links(self, endpoint: Endpoint) -> SafeString:
         return links(endpoint.routes.all())
 
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        if (said := certificate_in_words(obj)).endswith("Replace it."):
+            self.message_user(request, f"Client certificate: {said}", level="warning")
         for warning in advice(obj):
             self.message_user(request, warning, level="warning")
+
+
+def certificate_in_words(endpoint: Endpoint) -> str:
+    """Until when it is good, and that it has to be replaced soon; empty without one."""
+    end = endpoint.certificate_ends_at
+    if end is None:
+        return ""
+    left = end - timezone.now()
+    when = f"{end:%Y-%m-%d %H:%M} UTC"
+    if left <= timedelta():
+        return f"Ended on {when}: the destination will refuse it. Replace it."
+    return f"Good until {when}{f', for {left.days} more days. Replace it.' if left < WARN_BEFORE else '.'}"

@@ -1,5 +1,6 @@
 """Where and how we call an application."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -180,6 +181,11 @@ class Endpoint(Named):
         except (DecryptionFailed, TypeError):  # TypeError: no object at all
             return []
         return [name for name, value in read.items() if value == REDACTED]
+
+    @property
+    def certificate_ends_at(self) -> datetime | None:
+        """When the destination stops taking our certificate; None without one."""
+        return tls.ends_at(self.tls_certificate) if self.tls_certificate else None
 
     @property
     def circuit_policy(self) -> CircuitPolicy:

@@ -1,8 +1,10 @@
 """A certificate of ours and a private authority, against real servers; and where they are configured."""
 
+import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -226,6 +228,33 @@ def test_form_keeps_the_key_never_shows_it_and_forgets_it_with_its_certificate(
     admin_client.post(change, {**form, "tls_certificate": ""})
     endpoint.refresh_from_db()
     assert (endpoint.tls_certificate, endpoint.tls_key) == ("", "")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("days", "said", "warns"),
+    [(90, "Good until", False), (29, "for 28 more days. Replace it.", True), (-1, "Ended on", True)],
+)
+def test_end_of_our_certificate_is_shown_measured_and_warned_of(
+    admin_client: Client, authority: Authority, days: int, said: str, warns: bool
+) -> None:
+    certificate, key = (part.decode() for part in authority.issue("hub", expires=timedelta(days=days)))
+    endpoint = factories.EndpointFactory(url="https://erp/", tls_certificate=certificate, tls_key=key)
+    factories.EndpointFactory()
+    change = reverse("admin:connectors_endpoint_change", args=[endpoint.pk])
+    form = {
+        "slug": endpoint.slug, "application": endpoint.application_id, "url": endpoint.url, "method": "POST",
+        "format": "json", "timeout_seconds": 10, "auth_scheme": "none", "tls_certificate": certificate,
+    }  # fmt: skip
+
+    page = admin_client.get(change).content.decode()
+    saved = admin_client.post(change, form, follow=True).content.decode()
+    (line,) = re.findall(r"platform_client_certificate_seconds_left\{.*", admin_client.get("/metrics").content.decode())
+
+    assert said in page
+    assert ("Client certificate: " in saved) == warns
+    assert line.startswith(f'platform_client_certificate_seconds_left{{endpoint="{endpoint.slug}"}}')
+    assert abs(float(line.split()[-1]) - days * 86400) < 600
 
 
 @pytest.mark.django_db
