@@ -469,7 +469,8 @@ def _parameter(auth: Section, parameter: auths.Parameter, stored: Any) -> Any:
     if parameter.pairs:
         given = auth.values.get(name)
         if isinstance(given, dict) and isinstance(stored, dict):
-            kept = {one: stored[one] for one, text in given.items() if isinstance(text, Unset) and one in stored}
+            readable = {one: text for one, text in stored.items() if text != REDACTED}
+            kept = {one: readable[one] for one, text in given.items() if isinstance(text, Unset) and one in readable}
             auth.values[name] = {**given, **kept}
         return auth.mapping(name) or None
     if parameter.choices:

@@ -1,5 +1,6 @@
 """Where and how we call an application."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -157,13 +158,9 @@ class Endpoint(Named):
         self.hide()
         if problem := url_problem(self.url):
             errors["url"] = problem
-        for column in WITH_SECRETS:
-            if missing := self._missing(column):
-                errors[column] = f"{missing[0]!r}: No value is stored for it; give it anew."
-        if self.headers is not None and (problem := headers_problem(self.headers)):
-            errors["headers"] = problem
-        if self.query_parameters is not None and (problem := query_problem(self.query_parameters)):
-            errors["query_parameters"] = problem
+        for column, check in (("headers", headers_problem), ("query_parameters", query_problem)):
+            if problem := self._problem(column, check):
+                errors[column] = problem
         try:
             if tls.client_context(self.tls_ca, self.tls_certificate, self.tls_key) and self.url.startswith("http:"):
                 raise tls.InvalidTls("ca" if self.tls_ca else "certificate", "It needs an address with https.")
@@ -174,13 +171,17 @@ class Endpoint(Named):
         if errors:
             raise ValidationError(errors)
 
-    def _missing(self, column: str) -> list[str]:
-        """Names of values that are to be kept, and are not there."""
+    def _problem(self, column: str, check: Callable[[Any], str | None]) -> str | None:
+        """What is wrong with headers or query parameters, secret values included; it repeats none of them."""
+        shown = getattr(self, column)
+        if shown is None:
+            return None
         try:
-            read = self.read(column)
-        except (DecryptionFailed, TypeError):  # TypeError: no object at all
-            return []
-        return [name for name, value in read.items() if value == REDACTED]
+            whole = self.read(column) if isinstance(shown, dict) else shown
+        except DecryptionFailed:  # what cannot be read is kept
+            return check(shown)
+        missing = [name for name, value in whole.items() if value == REDACTED] if isinstance(whole, dict) else []
+        return f"{missing[0]!r}: No value is stored for it; give it anew." if missing else check(whole)
 
     @property
     def certificate_ends_at(self) -> datetime | None:
@@ -273,7 +274,9 @@ def headers_problem(headers: Any) -> str | None:
 
 def _secrets_in(named: Any) -> dict[str, str]:
     """The secret values that are given."""
-    return hide({name: text for name, text in named.items() if _is_constant(text)}, {})[1] if named else {}
+    if not isinstance(named, dict):
+        return {}
+    return hide({name: text for name, text in named.items() if _is_constant(text)}, {})[1]
 
 
 def _is_constant(text: Any) -> bool:

@@ -268,6 +268,22 @@ def test_url_with_a_secret_in_it_is_refused() -> None:
     assert "canary" not in fault
 
 
+def test_secret_header_that_cannot_be_sent_is_refused_without_repeating_it() -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        apply_configuration(NAMED.replace("canary-1", '"canary-6\\u0001"'), environ={})
+
+    (fault,) = caught.value.faults
+    assert "headers: 'X-Auth-Token': A header's value must not hold control characters" in fault
+    assert "canary" not in fault
+
+
+def test_values_of_a_variable_that_is_not_set_are_missing_where_nothing_is_stored() -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        apply_configuration(NAMED.replace("canary-2", '"${A}"').replace("canary-4", '"${B}"'), environ={})
+
+    assert len(caught.value.faults) == 2
+
+
 def test_values_that_were_stored_plainly_are_encrypted_by_the_migration() -> None:
     extra = {"extra": {"key": "canary-4"}}
     endpoint = EndpointFactory(auth_secrets='{"client_secret":"canary-3"}', auth_parameters=extra)
