@@ -162,14 +162,11 @@ def _samples() -> list[tuple[str, str, list[tuple[str, float]]]]:
             ],
         ),
         ("platform_circuit_state", "Circuits: 0 closed, 1 half-open, 2 open; no line if nothing failed.", circuits),
-<<<<<<< HEAD
         ("platform_rejections", f"Requests refused at the door within {REFUSED_WITHIN_SECONDS:.0f} s.", refused),
-=======
         (
             "platform_client_certificate_seconds_left",
             "How long the certificates that we show to destinations are still good for.",
             certificates,
         ),
->>>>>>> 4c71e31 (An endpoint's page says when its client certificate ends, warns a month before, and the metrics count the seconds)
         ("platform_workers", "Workers seen in the last minute.", [("", workers)]),
     ]

