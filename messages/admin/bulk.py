@@ -16,6 +16,7 @@ from connectors.admin.base import ReadOnly, page_of
 from messages import bulk
 from messages.admin.display import label, moment, status_label
 from messages.admin.evidence import EvidenceAdmin
+from messages.admin.once import ReadOnce
 from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.admin.verbs import ReasonForm, carry_out, verb
 from messages.choices import BulkState, BulkVerb, ItemState
@@ -82,7 +83,7 @@ class StartForm(ReasonForm):
 
 
 @admin.register(Bulk)
-class BulkAdmin(FixedOrder, ReadOnly, ModelAdmin):
+class BulkAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     list_display = ("__str__", "state_listed", "selection", "done", "refused", "made_by", "made")
     list_display_links = ("__str__",)
     list_filter = ("state", "verb")

@@ -10,6 +10,7 @@ from unfold.decorators import display
 from connectors.admin.base import HiddenFromIndex, ReadOnly
 from messages import operate
 from messages.admin.display import moment
+from messages.admin.once import ReadOnce
 from messages.admin.verbs import ReasonForm, carry_out, verb
 from messages.choices import CircuitState
 from messages.models import Allowance, Circuit
@@ -18,7 +19,7 @@ STATE_COLOURS = {CircuitState.CLOSED: "success", CircuitState.OPEN: "danger", Ci
 
 
 @admin.register(Circuit)
-class CircuitAdmin(ReadOnly, ModelAdmin):
+class CircuitAdmin(ReadOnce, ReadOnly, ModelAdmin):
     list_display = ("endpoint", "standing", "since_shown", "next_try", "reason")
     list_filter = ("state",)
     list_select_related = ("endpoint",)

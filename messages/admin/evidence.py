@@ -11,6 +11,7 @@ from unfold.decorators import display
 
 from connectors.admin.base import HiddenFromIndex, ReadOnly
 from messages.admin.display import content_type, headers, label, may_see_payloads, moment, payload
+from messages.admin.once import ReadOnce
 from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.choices import OutcomeKind
 from messages.models import Attempt, Message, Result, SearchKey
@@ -34,6 +35,7 @@ def attempt_context(attempt: Attempt, message: Message, *, contents: bool) -> di
         return shown
     return {
         **shown,
+        "sent_title": "To be sent" if attempt.outcome == OutcomeKind.NOT_SENT else "Sent",
         "request": payload(
             message.body if attempt.request_body is None else attempt.request_body,
             content_type(attempt.request_headers) or message.content_type,
@@ -44,7 +46,7 @@ def attempt_context(attempt: Attempt, message: Message, *, contents: bool) -> di
     }
 
 
-class EvidenceAdmin(FixedOrder, HiddenFromIndex, ReadOnly, ModelAdmin):
+class EvidenceAdmin(FixedOrder, ReadOnce, HiddenFromIndex, ReadOnly, ModelAdmin):
     list_select_related: tuple[str, ...] = ("message",)
     list_per_page = 25
     show_full_result_count = False

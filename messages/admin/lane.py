@@ -18,6 +18,7 @@ from connectors.admin.base import ReadOnly, page_of
 from connectors.models import Route
 from messages import operate
 from messages.admin.display import duration, label, moment, status_label
+from messages.admin.once import ReadOnce
 from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.admin.verbs import HeadForm, ReasonForm, carry_out, verb
 from messages.choices import Hold, Status
@@ -55,7 +56,7 @@ SILENT_AFTER = timedelta(minutes=1)
 
 
 @admin.register(Lane)
-class LaneAdmin(FixedOrder, ReadOnly, ModelAdmin):
+class LaneAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     list_display = ("__str__", "standing", "waiting", "last_position", "next_look", "owner")
     list_filter = (WorkFilter, "hold", "route")
     actions_detail = ("retry_head", "skip_head", "pause", "resume")
