@@ -104,3 +104,12 @@ class SearchKeyAdmin(EvidenceAdmin):
 def error_in_words(error: Any) -> str:
     """What a result says went wrong, in one line."""
     return str(error.get("detail") or error.get("title")) if error else "–"
+
+
+def wrong_with(message: Message) -> str:
+    """What went wrong with it last, in one line; empty where nothing did. One query more while it has no result."""
+    result: Result | None = getattr(message, "result", None)
+    if result is not None:
+        return error_in_words(result.error) if result.error else ""
+    newest = message.attempt_set.order_by("-number", "-pk").values_list("detail", flat=True).first()
+    return newest or ""

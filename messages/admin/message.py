@@ -23,16 +23,15 @@ from messages.admin.display import (
     may_see_payloads,
     moment,
 )
-from messages.admin.once import ReadOnce
+from messages.admin.once import MAX_KEY_DIGITS, ReadOnce
 from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.admin.periods import ReceivedFilter
-from messages.admin.verbs import ReasonForm, carry_out, verb
+from messages.admin.verbs import CancelForm, MessageForm, carry_out, verb
 from messages.choices import PROCESSING, BulkVerb
 from messages.models import Message
 from messages.steering import CANCELLABLE, RETRYABLE
 
 OPERATE = "messaging.operate_message"
-MAX_KEY_DIGITS = 18
 SHOWN_WITH = (
     *("route", "route__endpoint", "lane", "lane__route", "result", "resubmission_of"),
     *("mapping_version__mapping", "reply_mapping_version__mapping"),
@@ -113,15 +112,27 @@ class MessageAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
         }
         return [one for one in offered if possible[one.action_name.removeprefix("messaging_message_")]]
 
-    @verb("Retry", "replay", "It is sent again. Where its lane has gone on without it, it goes to the end of its lane.")
-    def retry(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+    @verb(
+        "Retry",
+        "replay",
+        "It is sent again. Where its lane has gone on without it, it goes to the end of its lane.",
+        form=MessageForm,
+        question="Retry this message?",
+    )
+    def retry(self, request: HttpRequest, form: MessageForm, object_id: str) -> HttpResponse:
         reason = form.cleaned_data["reason"]
         return carry_out(
             self, request, object_id, lambda row: f"Queued. {operate.retry(row, by=request.user, reason=reason)}"
         )
 
-    @verb("Cancel", "cancel", "It is not sent any more; its lane passes it over.")
-    def cancel(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+    @verb(
+        "Cancel it",
+        "cancel",
+        "It is not sent any more; its lane passes it over.",
+        form=CancelForm,
+        question="Cancel this message?",
+    )
+    def cancel(self, request: HttpRequest, form: CancelForm, object_id: str) -> HttpResponse:
         def do(message: Message) -> str:
             operate.cancel(message, by=request.user, reason=form.cleaned_data["reason"])
             return "Cancelled."

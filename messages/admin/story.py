@@ -140,15 +140,14 @@ def timeline(message: Any, attempts: list[Any], *, contents: bool) -> list[Row]:
         title = format_html("{} after {}", status_label(message.status), _total(message))
         rows.append(_entry(STATUS_COLOURS[message.status], title, message.completed_at, before=before))
     else:
-        rows.append(_entry("default", _waits(message), None, before=before, now=message.read_at))
+        rows.append(_entry("default", _waits(message), None))
     return rows
 
 
 def _entry(
     colour: str, title: SafeString, at: datetime | None, *, before: datetime | None = None, text: str = "", **more: Any
 ) -> Row:
-    now = more.pop("now", None)
-    span = (at or now) - before if before is not None and (at or now) else None
+    span = at - before if before is not None and at is not None else None
     after = duration(span) if span is not None and span >= timedelta(milliseconds=1) else ""
     return {"colour": colour, "title": title, "at": moment(at) if at else "", "after": after, "text": text, **more}
 

@@ -210,7 +210,8 @@ def test_status_is_told_in_words_on_list_and_page(admin: Client, state: str, sho
     ("address", "make"),
     [
         (messages_page, lambda: factories.SearchKeyFactory(message__succeeded=True)),
-        (lanes_page, factories.LaneFactory),
+        (f"{lanes_page}?work=all", factories.LaneFactory),
+        (lanes_page, lambda: factories.MessageFactory(dead=True)),
         ("/admin/messaging/rejection/", factories.RejectionFactory),
         ("/admin/messaging/worker/", factories.WorkerFactory),
         ("/admin/messaging/attempt/", factories.AttemptFactory),
@@ -346,7 +347,7 @@ def test_lane_says_how_it_stands_and_offers_what_can_be_done(
     assert re.search(rf">\s*{standing}\s*</span>", text)
     assert set(re.findall(any_verb, text)) == verbs
     assert not re.findall(any_verb, text_of(viewer, change_page(lane)))
-    assert re.search(rf">\s*{standing}\s*</span>", text_of(admin, lanes_page))
+    assert re.search(rf">\s*{standing}\s*</span>", text_of(admin, lanes_page, work="all"))
 
 
 def test_lane_shows_its_head_depth_and_messages(admin: Client) -> None:

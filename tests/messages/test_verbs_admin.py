@@ -263,3 +263,23 @@ def test_bulk_action_that_is_not_there_is_not_found(agent: Client) -> None:
         for verb in ("start", "stop"):
             answer = agent.post(f"/admin/messaging/bulk/{pk}/{verb}/", {"_form_submitted": "on", "reason": "r"})
             assert answer.status_code == 404
+
+
+def test_dialog_repeats_what_will_happen_to_how_many(agent: Client) -> None:
+    made = factories.BulkFactory(total=1234, selection="status: failed", verb=BulkVerb.CANCEL)
+
+    dialog = agent.get(f"/admin/messaging/bulk/{made.pk}/start/").content.decode()
+
+    assert "Cancel 1,234 messages" in dialog
+    assert "status: failed" in dialog
+    assert "platform-for-good" in dialog  # what is cancelled in bulk is not to be started lightly
+
+
+def test_finished_bulk_action_leads_to_its_messages(agent: Client) -> None:
+    item = factories.BulkItemFactory(done=True, note="It kept its place.", bulk=factories.BulkFactory(finished=True))
+
+    page = agent.get(page_of(item.bulk)).content.decode()
+
+    assert page_of(item.message) in page
+    assert "It kept its place." in page
+    assert f"/admin/messaging/bulkitem/?bulk={item.bulk_id}" in page
