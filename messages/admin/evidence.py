@@ -14,7 +14,7 @@ from messages.admin.display import content_type, headers, label, may_see_payload
 from messages.admin.once import ReadOnce
 from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.choices import OutcomeKind
-from messages.models import Attempt, Message, Result, SearchKey
+from messages.models import Attempt, HourlyCount, Message, Result, SearchKey
 
 OUTCOME_COLOURS = {OutcomeKind.SUCCEEDED: "success", OutcomeKind.FAILED: "warning", OutcomeKind.UNKNOWN: "warning"}
 CONTENTS = ("request_headers", "request_body", "response_headers", "response_body")
@@ -99,6 +99,17 @@ class SearchKeyAdmin(EvidenceAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SearchKey]:
         return super().get_queryset(request).defer("message__body", "message__headers")
+
+
+@admin.register(HourlyCount)
+class HourlyCountAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
+    list_display = ("hour", "route", "received", "succeeded", "failed")
+    list_select_related = ("route",)
+    list_per_page = 25
+    show_full_result_count = False
+    paginator = UncountedPaginator
+    fields = ("route", "hour", "counted_until", "received", "succeeded", "failed")
+    readonly_fields = fields
 
 
 def error_in_words(error: Any) -> str:

@@ -71,7 +71,7 @@ SILENT_AFTER = timedelta(minutes=1)
 
 @admin.register(Lane)
 class LaneAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
-    list_display = ("__str__", "standing", "waiting", "oldest", "reason_shown", "next_look", "owner")
+    list_display = ("__str__", "standing", "waiting", "oldest", "reason_shown", "next_look", "worker")
     list_filter = (WorkFilter, "hold", "route")
     actions_detail = ("retry_head", "skip_head", "pause", "resume")
     list_select_related = ("route",)
@@ -179,6 +179,10 @@ class LaneAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     def oldest(self, lane: Any) -> str:
         head = lane.head_message
         return "–" if head is None else duration(lane.read_at - head.received_at)
+
+    @display(description="In the hands of")
+    def worker(self, lane: Lane) -> str:
+        return lane.owner or "–"
 
     @display(description="Why")
     def reason_shown(self, lane: Any) -> str:
