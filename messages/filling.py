@@ -276,11 +276,13 @@ class _Table:
     def insert(self, rows: Sequence[dict[str, Any]]) -> None:
         if not rows:
             return
-        fields = [
-            field for field in self.model._meta.concrete_fields if field.attname in rows[0] or not field.primary_key
+        known = self.model._meta.concrete_fields
+        fields = [field for field in known if field.attname in rows[0] or not field.primary_key]
+        defaults = {field.attname: field.get_default() for field in fields if field.attname not in rows[0]}
+        values = [
+            [self._value(field, row.get(field.attname, defaults.get(field.attname))) for field in fields]
+            for row in rows
         ]
-        defaults = {field.attname: field.get_default() for field in fields}
-        values = ([self._value(field, {**defaults, **row}[field.attname]) for field in fields] for row in rows)
         quote = connection.ops.quote_name
         names = ", ".join(quote(str(field.column)) for field in fields)
         table = quote(self.model._meta.db_table)

@@ -110,7 +110,7 @@ class LaneAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
 
             def get_results(self, request: HttpRequest) -> None:
                 super().get_results(request)
-                self.result_list = list(self.result_list)
+                self.result_list: list[Lane] = list(self.result_list)
                 lane_story.attach(self.result_list)
 
         return LaneChangeList

@@ -69,8 +69,7 @@ def resubmit(page: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 def _compared(message: Message, form: ResubmissionForm) -> dict[str, Any]:
     """What was changed, shown above the editor; the form comes back with the name of what is shown."""
-    form.data = form.data.copy()
-    form.data["compared"] = form.digest()
+    form.data = {**form.data.dict(), "compared": form.digest()}  # type: ignore[attr-defined] # what was posted
     edited = Body(form.body, message.content_type)
     return {"is_compared": True, "changes": changes(Body(bytes(message.body), message.content_type), edited)}
 

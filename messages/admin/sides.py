@@ -39,8 +39,8 @@ def side_by_side(left: Body, right: Body) -> Sides:
         return Sides(shown, shown, compared=True)
     values = _values(left, right)
     if values is None:
-        plain = [payload(one.content, one.content_type) for one in (left, right)]
-        return Sides(*plain, compared=False)
+        as_they_are = payload(left.content, left.content_type), payload(right.content, right.content_type)
+        return Sides(*as_they_are, compared=False)
     old, new = values
     return Sides(
         _shown(differences.marked(old, new, differences.REMOVED)),
