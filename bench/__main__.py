@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from bench import bulkhead, door, lanes, mapping, transport, wakeup
+from bench import admin, bulkhead, door, lanes, mapping, transport, wakeup
 
 BENCHES = {
     "mapping": mapping.main,
@@ -12,6 +12,7 @@ BENCHES = {
     "door": door.main,
     "wakeup": wakeup.main,
     "bulkhead": bulkhead.main,
+    "admin": admin.main,
 }
 
 if __name__ == "__main__":

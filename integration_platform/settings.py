@@ -202,7 +202,8 @@ UNFOLD = {
     "SITE_SYMBOL": "hub",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    "STYLES": [lambda request: static("connectors/admin.css")],
+    "STYLES": [lambda request: static("connectors/admin.css"), lambda request: static("messages/story.css")],
+    "SCRIPTS": [lambda request: static("messages/copy.js")],
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("connectors/favicon.svg")}
     ],

@@ -6,7 +6,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from connectors.models import Route
-from messages import bulk, watch
+from messages import bulk, counting, watch
 from messages.beats import beat
 from messages.database import write
 from messages.models import Attempt, Message, Rejection, Result, SearchKey
@@ -19,6 +19,7 @@ SCHEDULES = {
     "messages.tasks.trim_rejections": 5,
     "messages.tasks.watch_lanes": 1,
     "messages.tasks.work_bulks": 1,
+    "messages.tasks.count_messages": 1,
 }
 
 
@@ -86,3 +87,8 @@ def watch_lanes() -> int:
     woken = watch.wake()
     watch.complain()
     return woken
+
+
+def count_messages() -> int:
+    """Counts the minutes that are over, for the first page."""
+    return counting.count_closed(timezone.now())

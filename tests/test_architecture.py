@@ -51,6 +51,7 @@ def test_every_command_has_a_test(command: str) -> None:
 def test_pure_modules_know_neither_django_nor_requests() -> None:
     pure = (
         "paths",
+        "differences",
         "mapping",
         "formats",
         "schemas",

@@ -1,28 +1,28 @@
-"""What is different between two texts, line by line."""
-
-import difflib
+"""What is different between two texts: by path where both are JSON, line by line otherwise."""
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from connectors import differences, formats
+
 COMPARED_CHARACTERS = 256 * 1024
-"""Longer texts are not compared on a page: nobody waits for it."""
-COMPARED_LINES = 4_000
-KINDS = {"+": "added", "-": "removed"}
+"""Longer texts are not compared on a page: nobody reads so much."""
+SHOWN_LINES = 1_000
 
 
 def difference(old: str, new: str) -> list[tuple[str, str]]:
-    """As `changed_lines`; none for texts that are too long."""
-    before, after = old.splitlines(), new.splitlines()
-    if max(len(old), len(new)) > COMPARED_CHARACTERS or max(len(before), len(after)) > COMPARED_LINES:
+    """Changed lines with their surroundings, as (kind, text); kind is "added", "removed" or "same".
+
+    None for texts that are too long.
+    """
+    if max(len(old), len(new)) > COMPARED_CHARACTERS:
         return []
-    return changed_lines(before, after)
-
-
-def changed_lines(before: list[str], after: list[str]) -> list[tuple[str, str]]:
-    """Changed lines with their surroundings, as (kind, text); kind is "added", "removed" or "same"."""
-    compared = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
-    return [(KINDS.get(line[:1], "same"), line) for line in compared]
+    try:
+        lines = differences.merged(formats.parse(old.encode()), formats.parse(new.encode()))
+    except formats.MalformedBody:
+        lines = differences.merged_lines(old.splitlines(), new.splitlines())
+    left_out = len(lines) - SHOWN_LINES
+    return [*lines[:SHOWN_LINES], ("same", f" … and {left_out:,} lines more")] if left_out > 0 else lines
 
 
 def lines_shown(lines: list[tuple[str, str]]) -> SafeString:

@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -16,6 +17,7 @@ from connectors.admin.base import ReadOnly, page_of
 from messages import bulk
 from messages.admin.display import label, moment, status_label
 from messages.admin.evidence import EvidenceAdmin
+from messages.admin.once import ReadOnce
 from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.admin.verbs import ReasonForm, carry_out, verb
 from messages.choices import BulkState, BulkVerb, ItemState
@@ -25,6 +27,7 @@ from messages.models import Bulk, BulkItem, Message
 OPERATE = "messaging.operate_message"
 TYPED_ABOVE = 1_000
 SHOWN_REFUSED = 50
+SHOWN_DONE = 10
 STATE_COLOURS = {
     BulkState.COLLECTING: "default",
     BulkState.PREPARED: "warning",
@@ -58,7 +61,15 @@ def selection_in_words(request: HttpRequest) -> str:
 
 
 class StartForm(ReasonForm):
-    """Above TYPED_ABOVE messages the number has to be typed: a mistake of that size is not a click away."""
+    """Repeats what will happen, to how many.
+
+    Above TYPED_ABOVE messages the number has to be typed: a mistake of that size is not a click away.
+    """
+
+    form_before_template = "admin/messaging/bulk/about.html"
+
+    def get_before_template_context(self, request: HttpRequest, object_id: Any = None) -> dict[str, Any]:
+        return {"made": self.made, "for_good": self.made.verb == BulkVerb.CANCEL}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,6 +77,7 @@ class StartForm(ReasonForm):
         made = Bulk.objects.filter(pk=number).first() if number.isdecimal() else None
         if made is None:
             raise Http404
+        self.made: Bulk = made
         if made.total > TYPED_ABOVE:
             self.total = made.total
             self.fields["typed"] = forms.IntegerField(
@@ -82,8 +94,8 @@ class StartForm(ReasonForm):
 
 
 @admin.register(Bulk)
-class BulkAdmin(FixedOrder, ReadOnly, ModelAdmin):
-    list_display = ("__str__", "state_listed", "selection", "done", "refused", "made_by", "made")
+class BulkAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
+    list_display = ("__str__", "state_listed", "selection", "come_far", "made_by", "made")
     list_display_links = ("__str__",)
     list_filter = ("state", "verb")
     list_select_related = ("made_by",)
@@ -116,6 +128,11 @@ class BulkAdmin(FixedOrder, ReadOnly, ModelAdmin):
             response["HX-Refresh"] = "true"  # it has come to its end: the facts and verbs around it change, too
         return response
 
+    @display(description="Progress")
+    def come_far(self, made: Bulk) -> str:
+        refused = f", {made.refused:,} not possible" if made.refused else ""
+        return f"{made.done:,} of {made.total:,} done{refused}, {made.left:,} left"
+
     @display(description="State", label=STATE_COLOURS)
     def state_listed(self, made: Bulk) -> str:
         return str(made.state)
@@ -132,7 +149,13 @@ class BulkAdmin(FixedOrder, ReadOnly, ModelAdmin):
     def finished(self, made: Bulk) -> str:
         return moment(made.finished_at)
 
-    @verb("Start", "play_arrow", "It is worked in the background, lane by lane and oldest first.", form=StartForm)
+    @verb(
+        "Start",
+        "play_arrow",
+        "It is worked in the background, lane by lane and oldest first.",
+        form=StartForm,
+        question="Start this bulk action?",
+    )
     def start(self, request: HttpRequest, form: StartForm, object_id: str) -> HttpResponse:
         def do(made: Bulk) -> str:
             if not bulk.start(made, reason=form.cleaned_data["reason"]):
@@ -161,7 +184,14 @@ def progress(made: Bulk) -> dict[str, Any]:
         "is_running": made.state == BulkState.RUNNING,
         "refused_items": [(page_of(item.message), item.message, item.note) for item in refused],
         "refused_more": max(0, made.refused - SHOWN_REFUSED),
+        "items_url": f"{reverse('admin:messaging_bulkitem_changelist')}?bulk={made.pk}",
     }
+    if made.state != BulkState.PREPARED:
+        done = BulkItem.objects.filter(bulk=made).exclude(state=ItemState.WAITING).select_related("message")
+        newest = done.defer("message__body", "message__headers").order_by("-pk")[:SHOWN_DONE]
+        told["done_items"] = [
+            (page_of(item.message), item.message, status_label(item.message.status), item.note) for item in newest
+        ]
     if made.state == BulkState.PREPARED:
         counted = BulkItem.objects.filter(bulk=made).order_by().values_list("message__route__slug", "message__status")
         groups = counted.annotate(number=Count("pk")).order_by("message__route__slug", "message__status")

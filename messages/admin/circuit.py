@@ -12,6 +12,7 @@ from unfold.widgets import UnfoldBooleanWidget
 from connectors.admin.base import HiddenFromIndex, ReadOnly
 from messages import operate
 from messages.admin.display import moment
+from messages.admin.once import ReadOnce
 from messages.admin.verbs import ReasonForm, carry_out, verb
 from messages.choices import CircuitState
 from messages.models import Allowance, Circuit
@@ -29,7 +30,7 @@ class CloseForm(ReasonForm):
 
 
 @admin.register(Circuit)
-class CircuitAdmin(ReadOnly, ModelAdmin):
+class CircuitAdmin(ReadOnce, ReadOnly, ModelAdmin):
     list_display = ("endpoint", "standing", "since_shown", "next_try", "reason")
     list_filter = ("state",)
     list_select_related = ("endpoint",)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
-from django.utils.html import format_html, format_html_join
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from connectors import formats
@@ -17,6 +17,8 @@ from messages.standing import Standing
 
 VIEW_PAYLOAD = "messaging.view_payload"
 SHOWN_CHARACTERS = 64 * 1024
+SHOWN_HTML = 96 * 1024
+"""What a body may weigh on a page once it is escaped: a quotation mark becomes six characters."""
 INDENTED_BYTES = 1024 * 1024
 """Longer bodies are shown as they came."""
 
@@ -49,8 +51,17 @@ def payload(body: bytes | memoryview | None, content_type: str = "") -> SafeStri
     if not body:
         return format_html('<span class="platform-muted">{}</span>', "empty")
     text, note = _read_long(bytes(body)) if len(body) > INDENTED_BYTES else _read(bytes(body), content_type)
-    shown = format_html('<pre class="platform-json">{}</pre>', text[:SHOWN_CHARACTERS])
+    shown = format_html('<pre class="platform-json" tabindex="0">{}</pre>', _light(text[:SHOWN_CHARACTERS]))
     return format_html('{}<p class="platform-muted">{}</p>', shown, note) if note else shown
+
+
+def _light(text: str) -> str:
+    """As much of it as weighs SHOWN_HTML, and a sign where something is left out."""
+    weight, kept = len(escape(text)), text
+    while weight > SHOWN_HTML:
+        kept = kept[: len(kept) * SHOWN_HTML // weight]
+        weight = len(escape(kept))
+    return kept if kept == text else f"{kept}…"
 
 
 def _read(body: bytes, content_type: str) -> tuple[str, str]:

@@ -11,9 +11,10 @@ from unfold.decorators import display
 
 from connectors.admin.base import HiddenFromIndex, ReadOnly
 from messages.admin.display import content_type, headers, label, may_see_payloads, moment, payload
+from messages.admin.once import ReadOnce
 from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.choices import OutcomeKind
-from messages.models import Attempt, Message, Result, SearchKey
+from messages.models import Attempt, HourlyCount, Message, Result, SearchKey
 
 OUTCOME_COLOURS = {OutcomeKind.SUCCEEDED: "success", OutcomeKind.FAILED: "warning", OutcomeKind.UNKNOWN: "warning"}
 CONTENTS = ("request_headers", "request_body", "response_headers", "response_body")
@@ -34,6 +35,7 @@ def attempt_context(attempt: Attempt, message: Message, *, contents: bool) -> di
         return shown
     return {
         **shown,
+        "sent_title": "To be sent" if attempt.outcome == OutcomeKind.NOT_SENT else "Sent",
         "request": payload(
             message.body if attempt.request_body is None else attempt.request_body,
             content_type(attempt.request_headers) or message.content_type,
@@ -44,7 +46,7 @@ def attempt_context(attempt: Attempt, message: Message, *, contents: bool) -> di
     }
 
 
-class EvidenceAdmin(FixedOrder, HiddenFromIndex, ReadOnly, ModelAdmin):
+class EvidenceAdmin(FixedOrder, ReadOnce, HiddenFromIndex, ReadOnly, ModelAdmin):
     list_select_related: tuple[str, ...] = ("message",)
     list_per_page = 25
     show_full_result_count = False
@@ -99,6 +101,26 @@ class SearchKeyAdmin(EvidenceAdmin):
         return super().get_queryset(request).defer("message__body", "message__headers")
 
 
+@admin.register(HourlyCount)
+class HourlyCountAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
+    list_display = ("hour", "route", "received", "succeeded", "failed")
+    list_select_related = ("route",)
+    list_per_page = 25
+    show_full_result_count = False
+    paginator = UncountedPaginator
+    fields = ("route", "hour", "counted_until", "received", "succeeded", "failed")
+    readonly_fields = fields
+
+
 def error_in_words(error: Any) -> str:
     """What a result says went wrong, in one line."""
     return str(error.get("detail") or error.get("title")) if error else "–"
+
+
+def wrong_with(message: Message) -> str:
+    """What went wrong with it last, in one line; empty where nothing did. One query more while it has no result."""
+    result: Result | None = getattr(message, "result", None)
+    if result is not None:
+        return error_in_words(result.error) if result.error else ""
+    newest = message.attempt_set.order_by("-number", "-pk").values_list("detail", flat=True).first()
+    return newest or ""

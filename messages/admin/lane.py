@@ -14,12 +14,14 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from connectors.admin.base import ReadOnly, page_of
+from connectors.admin.base import ReadOnly
 from connectors.models import Route
 from messages import operate
-from messages.admin.display import duration, label, moment, status_label, why
+from messages.admin import lane_story
+from messages.admin.display import duration, label, moment, why
+from messages.admin.once import ReadOnce
 from messages.admin.paging import FixedOrder, UncountedPaginator
-from messages.admin.verbs import HeadForm, ReasonForm, carry_out, verb
+from messages.admin.verbs import HeadForm, ReasonForm, SkipForm, carry_out, verb
 from messages.choices import Hold, Standstill, Status
 from messages.database import clock_reading
 from messages.models import Lane, Message, Worker
@@ -31,10 +33,17 @@ class WorkFilter(admin.SimpleListFilter):
     parameter_name = "work"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("waiting", "With waiting messages"), ("held", "Standing still"), ("leased", "Being worked")]
+        return [("held", "Standing still"), ("leased", "Being worked"), ("all", "All, idle ones too")]
+
+    def choices(self, changelist: Any) -> Any:
+        """The first one is what is shown where nothing is chosen."""
+        first, *others = super().choices(changelist)
+        return [{**first, "display": "Waiting or standing still"}, *others]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Lane]:
         match self.value():
+            case None | "waiting" if shows_busy(request):
+                return queryset.busy()
             case "waiting":
                 return queryset.with_work()
             case "held":
@@ -42,6 +51,11 @@ class WorkFilter(admin.SimpleListFilter):
             case "leased":
                 return queryset.leased(clock_reading())
         return queryset
+
+
+def shows_busy(request: HttpRequest) -> bool:
+    """Lanes with work and held ones, those that stand still first; whoever asks for certain lanes gets these, all."""
+    return set(request.GET) <= {"work", "p"} and request.GET.get("work", "waiting") == "waiting"
 
 
 STANDING_COLOURS = {
@@ -57,12 +71,13 @@ STANDING_COLOURS = {
     Standstill.CIRCUIT_OPEN.label: "danger",
     Standstill.LIMIT_REACHED.label: "warning",
 }
+TROUBLE_FIRST = ("-is_blocked", "-is_held", "due_at", "-pk")
 SILENT_AFTER = timedelta(minutes=1)
 
 
 @admin.register(Lane)
-class LaneAdmin(FixedOrder, ReadOnly, ModelAdmin):
-    list_display = ("__str__", "standing", "waiting", "last_position", "next_look", "owner")
+class LaneAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
+    list_display = ("__str__", "standing", "waiting", "oldest", "reason_shown", "next_look", "worker")
     list_filter = (WorkFilter, "hold", "route")
     actions_detail = ("try_now", "retry_head", "skip_head", "pause", "resume")
     list_select_related = ("route", *(f"route__{name}" for name in WITH_STANDING))
@@ -71,22 +86,50 @@ class LaneAdmin(FixedOrder, ReadOnly, ModelAdmin):
     paginator = UncountedPaginator
     search_fields = ("key",)
     search_help_text = "An ordering key, exactly"
-    fields = (
-        ("standing_shown", "waiting"),
-        "head",
-        ("route", "key"),
-        ("last_position", "done_position"),
-        ("next_look", "strikes"),
-        ("owner", "leased_until"),
-        ("token", "messages_link"),
+    change_form_outer_before_template = "admin/messaging/lane/standing.html"
+    fieldsets = (
+        (None, {"fields": (("route", "key"), ("next_look", "messages_link"))}),
+        (
+            "Internals",
+            {
+                "classes": ("collapse",),
+                "fields": (("last_position", "done_position"), ("owner", "leased_until"), ("token", "strikes")),
+            },
+        ),
     )
     readonly_fields = (
-        *("standing_shown", "waiting", "head", "route", "key", "last_position", "done_position", "next_look"),
+        *("route", "key", "last_position", "done_position", "next_look"),
         *("strikes", "owner", "leased_until", "token", "messages_link"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Lane]:
         return super().get_queryset(request).annotate(read_at=Now())
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """Its rows with their heads; busy lanes in the order of their trouble, all lanes in no order that costs."""
+        base = super().get_changelist(request, **kwargs)
+        order = list(TROUBLE_FIRST) if shows_busy(request) else list(self.ordering)
+
+        class LaneChangeList(base):  # type: ignore[misc, valid-type]
+            def get_ordering(self, request: HttpRequest, queryset: Any) -> list[str]:
+                return order
+
+            def get_results(self, request: HttpRequest) -> None:
+                super().get_results(request)
+                self.result_list: list[Lane] = list(self.result_list)
+                lane_story.attach(self.result_list)
+
+        return LaneChangeList
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        lane: Any = context["original"]
+        lane_story.attach([lane])
+        colour = STANDING_COLOURS[self.standing(lane)]
+        context["standing"] = lane_story.standing(lane, state=self.standing_shown(lane), colour=colour)
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        if "HX-Request" in request.headers and request.GET.get("standing") != lane_story.signature(lane):
+            response["HX-Refresh"] = "true"  # it is held, freed or empty by now: its verbs are others
+        return response
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """By the index on (route, key): every route is named, since a key alone would be looked for in all rows."""
@@ -131,7 +174,7 @@ class LaneAdmin(FixedOrder, ReadOnly, ModelAdmin):
         shown = label(standing, STANDING_COLOURS[standing])
         return format_html("{} {}", shown, why(stands)) if stands and stands.kind.label == standing else shown
 
-    @display(description="Waiting messages")
+    @display(description="Waiting")
     def waiting(self, lane: Lane) -> int:
         return lane.depth
 
@@ -143,17 +186,18 @@ class LaneAdmin(FixedOrder, ReadOnly, ModelAdmin):
     def leased_until(self, lane: Lane) -> str:
         return moment(lane.lease_until)
 
-    @display(description="Head, the oldest that waits")
-    def head(self, lane: Any) -> SafeString:
-        message = Message.objects.filter(lane=lane, position=lane.head_position).without_body().first()
-        if message is None:
-            return format_html("{}", "–")
-        waits = "received" if message.status == Status.DEAD else "waiting since"
-        return format_html(
-            '{} <a class="platform-link" href="{}">{}</a>, {} {} ({})',
-            *(status_label(message.status), page_of(message), message, waits, moment(message.received_at)),
-            duration(lane.read_at - message.received_at),
-        )
+    @display(description="Oldest")
+    def oldest(self, lane: Any) -> str:
+        head = lane.head_message
+        return "–" if head is None else duration(lane.read_at - head.received_at)
+
+    @display(description="In the hands of")
+    def worker(self, lane: Lane) -> str:
+        return lane.owner or "–"
+
+    @display(description="Why")
+    def reason_shown(self, lane: Any) -> str:
+        return lane_story.why(lane) or "–"
 
     @display(description="Messages")
     def messages_link(self, lane: Lane) -> SafeString:
@@ -169,37 +213,41 @@ class LaneAdmin(FixedOrder, ReadOnly, ModelAdmin):
         "replay",
         "The dead head is sent again and keeps its place; what waits behind it follows.",
         form=HeadForm,
+        question="Retry this message?",
     )
     def retry_head(self, request: HttpRequest, form: HeadForm, object_id: str) -> HttpResponse:
-        return self._operate(operate.retry_head, request, form, object_id)
+        return self._operate(operate.retry_head, "Retried the head", request, form, object_id)
 
     @verb(
         "Skip head",
         "skip_next",
         "The head is cancelled for good, and the lane goes on with the next message.",
-        form=HeadForm,
+        form=SkipForm,
+        question="Skip this message?",
     )
     def skip_head(self, request: HttpRequest, form: HeadForm, object_id: str) -> HttpResponse:
-        return self._operate(operate.skip_head, request, form, object_id)
+        return self._operate(operate.skip_head, "Skipped the head", request, form, object_id)
 
     @verb("Try now", "fast_forward", "The head does not wait out its pause; this uses one of the attempts it has left.")
     def try_now(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._operate(operate.try_now, request, form, object_id)
+        return self._operate(operate.try_now, "Hurried the head", request, form, object_id)
 
     @verb("Pause", "pause", "Messages are accepted and wait in this lane.")
     def pause(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._operate(operate.pause, request, form, object_id)
+        return self._operate(operate.pause, "Paused", request, form, object_id)
 
     @verb("Resume", "play_arrow", "Waiting messages are sent, in order.")
     def resume(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._operate(operate.resume, request, form, object_id)
+        return self._operate(operate.resume, "Resumed", request, form, object_id)
 
-    def _operate(self, do: Callable[..., None], request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+    def _operate(
+        self, do: Callable[..., None], done: str, request: HttpRequest, form: Any, object_id: str
+    ) -> HttpResponse:
         given = {name: form.cleaned_data[name] for name in ("reason", "position") if name in form.cleaned_data}
 
         def carry(lane: Lane) -> str:
             do(lane, by=request.user, **given)
-            return f"Done: {lane}."
+            return f"{done}: {lane}."
 
         return carry_out(self, request, object_id, carry)
 

@@ -8,43 +8,41 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import path, reverse
+from django.urls import path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from connectors.admin.base import ReadOnly, links, page_of
+from connectors.admin.base import ReadOnly, links
 from messages import operate, tracing
-from messages.admin import activity, bulk, resubmission, samples, search, trials
+from messages.admin import activity, bulk, resubmission, samples, search, story, trials
 from messages.admin.display import (
     STATUS_COLOURS,
     duration,
-    headers,
     may_see_payloads,
     moment,
-    payload,
-    status_label,
-    why,
 )
-from messages.admin.evidence import CONTENTS, attempt_context, error_in_words
+from messages.admin.once import MAX_KEY_DIGITS, ReadOnce
 from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.admin.periods import ReceivedFilter
-from messages.admin.verbs import ReasonForm, carry_out, verb
-from messages.choices import PROCESSING, BulkVerb, Hold
-from messages.models import Message, Result
-from messages.problems import type_of
-from messages.standing import standstill
+from messages.admin.verbs import CancelForm, MessageForm, carry_out, verb
+from messages.choices import PROCESSING, BulkVerb
+from messages.models import Message
+from messages.standing import WITH_STANDING
 from messages.steering import CANCELLABLE, RETRYABLE
 
 OPERATE = "messaging.operate_message"
-SHOWN_ATTEMPTS = 100
-SHOWN_CONTENTS = 3
-"""Attempts with what was sent and what came back: the newest; the others have pages of their own."""
+SHOWN_WITH = (
+    *("route", "lane", "lane__route", "result", "resubmission_of"),
+    *(f"route__{name}" for name in WITH_STANDING),
+    *("mapping_version__mapping", "reply_mapping_version__mapping"),
+)
+UNSHOWN = ("route__schema", "route__endpoint__auth_secrets", "lane__route__schema")
 
 
 @admin.register(Message)
-class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
+class MessageAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     list_display = ("correlation_id", "standing", "route", "mode", "lane_key", "keys", "received", "took")
     list_filter = ("status", ReceivedFilter, "route")
     list_select_related = ("route", "lane", "lane__route")
@@ -55,27 +53,31 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
     search_help_text = "A correlation id or its beginning, or a search key: 4711 or order:4711"
     actions = ("retry_selected", "cancel_selected")
     actions_detail = ("retry", "cancel", "edit")
+    change_form_outer_before_template = "admin/messaging/message/standing.html"
     change_form_outer_after_template = "admin/messaging/message/story.html"
     fields = (
-        ("status_shown", "took"),
-        "waits",
-        "error",
-        ("route", "lane"),
-        ("pattern", "position"),
+        ("route_shown", "lane"),
+        ("versions", "pattern"),
         ("received", "completed"),
-        ("versions", "attempts"),
         ("keys", "idempotency_key"),
-        ("correlation_id", "trace"),
+        ("attempts", "trace"),
     )
-    readonly_fields = (
-        *("status_shown", "took", "waits", "error", "route", "lane", "pattern", "position", "received", "completed"),
-        *("versions", "attempts", "keys", "idempotency_key", "correlation_id", "trace"),
-    )
+    readonly_fields = tuple(name for pair in fields for name in pair)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         """`read_at` is the database's clock, read once for all rows."""
         rows = super().get_queryset(request).defer("body", "headers")
         return rows.prefetch_related("search_keys").annotate(read_at=Now())
+
+    def read_object(self, request: HttpRequest, object_id: Any, from_field: str | None) -> Any:
+        """All that its page shows of it in one query; the payload only where it is shown."""
+        number = str(object_id)
+        if not number.isdecimal() or len(number) > MAX_KEY_DIGITS:
+            return None
+        unread = () if may_see_payloads(request) and "HX-Request" not in request.headers else ("body",)
+        before = ("resubmission_of__body", "resubmission_of__headers")
+        rows = self.get_queryset(request).select_related(*SHOWN_WITH).defer(None).defer(*unread, *before, *UNSHOWN)
+        return story.with_neighbours(rows).filter(pk=number).first()
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         return search.find(queryset, search_term.strip()), False
@@ -112,15 +114,27 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
         }
         return [one for one in offered if possible[one.action_name.removeprefix("messaging_message_")]]
 
-    @verb("Retry", "replay", "It is sent again. Where its lane has gone on without it, it goes to the end of its lane.")
-    def retry(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+    @verb(
+        "Retry",
+        "replay",
+        "It is sent again. Where its lane has gone on without it, it goes to the end of its lane.",
+        form=MessageForm,
+        question="Retry this message?",
+    )
+    def retry(self, request: HttpRequest, form: MessageForm, object_id: str) -> HttpResponse:
         reason = form.cleaned_data["reason"]
         return carry_out(
             self, request, object_id, lambda row: f"Queued. {operate.retry(row, by=request.user, reason=reason)}"
         )
 
-    @verb("Cancel", "cancel", "It is not sent any more; its lane passes it over.")
-    def cancel(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+    @verb(
+        "Cancel it",
+        "cancel",
+        "It is not sent any more; its lane passes it over.",
+        form=CancelForm,
+        question="Cancel this message?",
+    )
+    def cancel(self, request: HttpRequest, form: CancelForm, object_id: str) -> HttpResponse:
         def do(message: Message) -> str:
             operate.cancel(message, by=request.user, reason=form.cleaned_data["reason"])
             return "Cancelled."
@@ -171,16 +185,16 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
         )
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        context.update(story(context["original"], contents=may_see_payloads(request)))
-        return super().render_change_form(request, context, *args, **kwargs)
+        message, renews = context["original"], "HX-Request" in request.headers
+        context.update(story.story(message, contents=may_see_payloads(request), renews=renews))
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        if renews and (message.is_final or request.GET.get("attempts") != str(message.attempts)):
+            response["HX-Refresh"] = "true"  # something came of it: the facts, bodies and verbs around it change, too
+        return response
 
     @display(description="Status", label=STATUS_COLOURS)
     def standing(self, message: Any) -> str:
         return str(message.standing(message.read_at))
-
-    @display(description="Status")
-    def status_shown(self, message: Any) -> SafeString:
-        return status_label(message.standing(message.read_at))
 
     @display(description="Pattern")
     def mode(self, message: Message) -> str:
@@ -209,28 +223,12 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
         end = message.completed_at or message.read_at
         return duration(end - message.received_at)
 
-    @display(description="What went wrong")
-    def error(self, message: Message) -> str:
-        result: Result | None = getattr(message, "result", None)
-        told = (result.error if result is not None else None) or {}
-        if result is not None and told.get("type") != type_of("destination-failed"):
-            return error_in_words(told)
-        # the source is told less of a call without an answer than the attempt knows
-        last = message.attempt_set.defer(*CONTENTS).order_by("-number", "-pk").first()
-        return last.detail if last is not None and last.detail else error_in_words(told)
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Without the line about waiting where there is nothing to say."""
-        stands = obj is not None and not obj.is_final and (obj.lane.hold or standstill(obj.route, now=obj.read_at))
-        return self.fields if stands else [field for field in self.fields if field != "waits"]
-
-    @display(description="Not sent because")
-    def waits(self, message: Any) -> SafeString:
-        stands = standstill(message.route, now=message.read_at)
-        if message.lane.hold or stands is None:
-            hold = Hold(message.lane.hold).label.lower()
-            return format_html('<a class="platform-link" href="{}">Its lane is {}.</a>', page_of(message.lane), hold)
-        return why(stands)
+    @display(description="Route")
+    def route_shown(self, message: Message) -> SafeString:
+        """Whether it is still as it was for this message."""
+        changed = message.route.updated_at
+        since = f", changed since then, at {changed:%Y-%m-%d %H:%M}" if changed > message.received_at else ""
+        return format_html("{}{}", links([message.route]), since)
 
     @display(description="Trace id (W3C)")
     def trace(self, message: Message) -> str:
@@ -240,52 +238,4 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
     @display(description="Mapped with")
     def versions(self, message: Message) -> SafeString:
         used = [version for version in (message.mapping_version, message.reply_mapping_version) if version]
-        return links(used) if used else format_html("{}", "no mapping")
-
-
-def story(message: Message, *, contents: bool) -> dict[str, Any]:
-    """What the page shows below the facts; `contents`: payloads too, for those who may see them."""
-    attempts = list(message.attempt_set.defer(*CONTENTS).order_by("-number", "-pk")[:SHOWN_ATTEMPTS])
-    rows = [
-        attempt_context(attempt, message, contents=contents and place < SHOWN_CONTENTS)
-        for place, attempt in enumerate(attempts)
-    ]
-    told = {
-        "rows": rows[::-1],
-        "more": message.attempts - len(rows),
-        "may_see": contents,
-        "lineage": resubmission.lineage(message, contents=contents),
-    }
-    if not contents:
-        return told
-    return {
-        **told,
-        "payload": _payload_shown(message),
-        "response": _response_shown(message),
-        "headers": headers(message.headers),
-        "content_type": message.content_type,
-    }
-
-
-def _payload_shown(message: Message) -> SafeString:
-    if message.purged_at is not None:
-        return format_html('<p class="platform-muted">Retention removed it at {}.</p>', moment(message.purged_at))
-    return format_html(
-        '{}<p><a class="platform-link" href="{}">Download the {} bytes as they came</a></p>',
-        payload(message.body, message.content_type),
-        reverse("admin:messaging_message_payload", args=[message.pk]),
-        f"{len(message.body):,}",
-    )
-
-
-def _response_shown(message: Message) -> SafeString:
-    result: Result | None = getattr(message, "result", None)
-    if result is None or result.status_code is None:
-        said = "There is none." if message.is_final else "There is none yet."
-        return format_html('<p class="platform-muted">{}</p>', said)
-    return format_html(
-        "{}<p>Status {}, {}</p>",
-        payload(result.body, result.content_type),
-        result.status_code,
-        result.content_type or "no content type",
-    )
+        return links(used) if used else format_html("{}", story.versions_in_words(message))

@@ -6,20 +6,24 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Exists, IntegerField, Subquery, Value
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Exists, IntegerField, OuterRef, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from connectors.models import Application, Credential, Endpoint, Mapping, Revision, Route
+from connectors.models import Application, Credential, Endpoint, Revision, Route
 from messages.admin.paging import COUNTED
 from messages.admin.periods import PERIODS, first_since
 from messages.choices import OPEN_STATUSES, OutcomeKind, Status
-from messages.models import Attempt, Lane, Message, Worker
+from messages.counting import HOUR, Tally, ended_since, hour_of
+from messages.models import Attempt, HourlyCount, Lane, Message, Rejection, Result, Worker
 
 SHOWN_LANES = 10
+SHOWN_WORKERS = 100
+STALE = timedelta(minutes=15)
+"""Where nobody has counted for longer, what came since is left out: it may be any number."""
 COUNTED_LANES = 100
 NEWEST = 1_000
-"""Failed messages and attempts that are looked at; what is older has been seen."""
+"""Attempts that are looked at; what is older has been seen."""
 NEVER = 2**62
 CALLED = set(OutcomeKind) - {OutcomeKind.MAPPING_FAILED, OutcomeKind.CRASHED}
 RECENT = timedelta(hours=1)
@@ -34,46 +38,71 @@ class BoundedCount(Subquery):
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    received: dict[str, dict[str, int]]
-    """By period ("hour", "day") and status; COUNTED + 1 stands for more."""
-    waiting: dict[str, int]
-    """By open status, whenever they were received."""
+    """COUNTED + 1 stands for more."""
+
+    received: int
+    """In the last 24 hours."""
+    uncounted: int
+    """Received since the moment that was asked for."""
+    failed: int
+    dead: int
+    """Of those received in the last 24 hours, as the list of messages filters them."""
+    dead_ever: int
     oldest_waiting: tuple[int, Any] | None
     """Primary key, and when it was received."""
+    workers: int
+    silent_workers: int
+    last_sign: Any
+    """When a worker was seen last."""
+    rejections: int
+    last_rejection: tuple[str, Any] | None
+    """Reason, and when it was."""
     set_up: dict[str, bool]
     """Which steps of the first run are done."""
+    newest: dict[str, int | None]
+    """Keys of the application and of the route that were made last."""
 
 
-def numbers() -> Numbers:
-    """One query. Before the first change of the configuration there is nothing to count."""
-    counted: Any = Revision.objects.annotate(**_counts(), **_oldest(), **_steps())
+def numbers(*, silent_after: timedelta, counted_until: Any) -> Numbers:
+    """One query. `counted_until`: from when on messages are not in the hourly counts.
+
+    Before the first change of the configuration there is nothing to count.
+    """
+    now = timezone.now()
+    parts = {**_counts(now, counted_until), **_oldest(), **_workers(now - silent_after), **_rejections(now), **_steps()}
+    counted: Any = Revision.objects.annotate(**parts)
     row: dict[str, Any] = counted.values().first() or {}
-    received = {
-        period: {str(status): row.get(f"{period}_{status}", 0) for status in Status} for period in ("hour", "day")
-    }
     oldest = [
         (row[f"{status}_pk"], row[f"{status}_at"]) for status in OPEN_STATUSES if row.get(f"{status}_pk") is not None
     ]
     return Numbers(
-        received=received,
-        waiting={str(status): row.get(f"open_{status}", 0) for status in OPEN_STATUSES},
+        **{name: row.get(name) or 0 for name in COUNTS},
         oldest_waiting=min(oldest) if oldest else None,
+        last_sign=row.get("last_sign"),
+        last_rejection=(row["rejection_reason"], row["rejection_at"]) if row.get("rejection_at") else None,
         set_up={step: bool(row.get(f"has_{step}")) for step in STEPS},
+        newest={"application": row.get("newest_application"), "route": row.get("newest_route")},
     )
 
 
-def _counts() -> dict[str, Any]:
-    counts: dict[str, Any] = {}
-    now = timezone.now()
-    for status in Status:
-        kept = Message.objects.filter(status=status).order_by("-pk").values("pk")
-        for period in ("hour", "day"):
-            first = Subquery(first_since(now - PERIODS[period]).values("pk")[:1])
-            recent = kept.filter(pk__gte=Coalesce(first, Value(NEVER)))
-            counts[f"{period}_{status}"] = BoundedCount(recent[: COUNTED + 1])
-        if status in OPEN_STATUSES:
-            counts[f"open_{status}"] = BoundedCount(kept[: COUNTED + 1])
-    return counts
+COUNTS = ("received", "uncounted", "failed", "dead", "dead_ever", "workers", "silent_workers", "rejections")
+
+
+def _counts(now: Any, counted_until: Any) -> dict[str, Any]:
+    recent, uncounted = _received_since(now - PERIODS["day"]), _received_since(counted_until)
+    dead = Message.objects.filter(status=Status.DEAD).order_by("-pk").values("pk")
+    return {
+        "received": BoundedCount(recent[: COUNTED + 1]),
+        "uncounted": BoundedCount(uncounted[: COUNTED + 1]),
+        "failed": BoundedCount(recent.filter(status=Status.FAILED)[: COUNTED + 1]),
+        "dead": BoundedCount(recent.filter(status=Status.DEAD)[: COUNTED + 1]),
+        "dead_ever": BoundedCount(dead[: COUNTED + 1]),
+    }
+
+
+def _received_since(moment: Any) -> Any:
+    first = Coalesce(Subquery(first_since(moment).values("pk")[:1]), Value(NEVER))
+    return Message.objects.filter(pk__gte=first).order_by("-pk").values("pk")
 
 
 def _oldest() -> dict[str, Any]:
@@ -85,35 +114,88 @@ def _oldest() -> dict[str, Any]:
     return found
 
 
+def _workers(silent_since: Any) -> dict[str, Any]:
+    workers = Worker.objects.order_by("-seen_at").values("pk")
+    return {
+        "workers": BoundedCount(workers[:SHOWN_WORKERS]),
+        "silent_workers": BoundedCount(workers.filter(seen_at__lt=silent_since)[:SHOWN_WORKERS]),
+        "last_sign": Subquery(workers.values("seen_at")[:1]),
+    }
+
+
+def _rejections(now: Any) -> dict[str, Any]:
+    """Their table is kept small, so that looking through it costs little."""
+    newest = Rejection.objects.filter(created_at__gte=now - PERIODS["day"]).order_by("-pk")
+    return {
+        "rejections": BoundedCount(newest.values("pk")[: COUNTED + 1]),
+        "rejection_reason": Subquery(newest.values("reason")[:1]),
+        "rejection_at": Subquery(newest.values("created_at")[:1]),
+    }
+
+
 STEPS = {
     "application": Application.objects.all(),
     "credential": Credential.objects.all(),
     "endpoint": Endpoint.objects.all(),
-    "mapping": Mapping.objects.all(),
+    "mapping": Route.objects.exclude(mapping=None),
     "route": Route.objects.all(),
-    "message": Message.objects.all(),
+    "message": Message.objects.filter(status=Status.SUCCEEDED),
 }
 
 
 def _steps() -> dict[str, Any]:
-    return {f"has_{step}": Exists(rows) for step, rows in STEPS.items()}
+    return {
+        **{f"has_{step}": Exists(rows) for step, rows in STEPS.items()},
+        "newest_application": Subquery(Application.objects.order_by("-pk").values("pk")[:1]),
+        "newest_route": Subquery(Route.objects.order_by("-pk").values("pk")[:1]),
+    }
 
 
-def held_lanes() -> list[Lane]:
-    """Blocked ones first; one more than COUNTED_LANES at most."""
-    return list(Lane.objects.held().select_related("route").order_by("hold", "pk")[: COUNTED_LANES + 1])
+@dataclass(slots=True)
+class Day:
+    """The last 24 hours, by hour, and what of their end is not counted yet."""
+
+    hours: dict[Any, Tally]
+    failed_of: Counter[int]
+    """By route."""
+    live_from: Any
+    """From when on messages have to be looked at; far behind, they may be any number, and are left out."""
+
+    @property
+    def total(self) -> Tally:
+        total = Tally()
+        for tally in self.hours.values():
+            total.add(tally)
+        return total
+
+    def add_live(self, received: int, routes: Iterable[int]) -> None:
+        """Adds the minutes since `live_from` to the last hour; one query."""
+        tally = ended_since(self.live_from, routes, until=timezone.now())
+        tally.received = received
+        list(self.hours.values())[-1].add(tally)
 
 
-def in_trouble() -> dict[str, Counter[int]]:
-    """How many messages are dead, and failed in the last 24 hours, by route; of the NEWEST of each."""
-    dead = Message.objects.filter(status=Status.DEAD).order_by("-pk")
-    first = Subquery(first_since(timezone.now() - PERIODS["day"]).values("pk")[:1])
-    failed = Message.objects.filter(status=Status.FAILED, pk__gte=Coalesce(first, Value(NEVER))).order_by("-pk")
-    return {"dead": _by_route(dead), "failed": _by_route(failed)}
+def day() -> Day:
+    """What is counted of it; one query."""
+    now = timezone.now()
+    hours = {hour_of(now) - HOUR * back: Tally() for back in range(23, -1, -1)}
+    failed_of: Counter[int] = Counter()
+    until = None
+    for row in HourlyCount.objects.filter(hour__gte=min(hours)).order_by():
+        if row.hour in hours:
+            hours[row.hour].add(row)
+        failed_of[row.route_id] += row.failed
+        until = row.counted_until if until is None else max(until, row.counted_until)
+    if until is None:
+        return Day(hours, failed_of, now - STALE)
+    return Day(hours, failed_of, until if now - until < STALE else now)
 
 
-def _by_route(messages: Any) -> Counter[int]:
-    return Counter(messages.values_list("route_id", flat=True)[:NEWEST])
+def held_lanes() -> list[Any]:
+    """Blocked ones first, with their heads' `error`; one more than COUNTED_LANES at most."""
+    at_head = Result.objects.filter(message__lane=OuterRef("pk"), message__position=OuterRef("done_position") + 1)
+    rows = Lane.objects.held().select_related("route").annotate(error=Subquery(at_head.values("error")[:1]))
+    return list(rows.order_by("hold", "pk")[: COUNTED_LANES + 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +220,6 @@ def failing_endpoints(routes: Iterable[Route]) -> list[Calls]:
 
 
 def all_routes() -> list[Route]:
-    return list(Route.objects.select_related("endpoint").defer("schema", "endpoint__auth_secrets"))
-
-
-def workers() -> list[Any]:
-    """Those seen last, with the database's clock as `read_at`."""
-    return list(Worker.objects.annotate(read_at=Now()).order_by("-seen_at")[:10])
+    """With their endpoints and the circuits of these."""
+    rows = Route.objects.select_related("endpoint", "endpoint__circuit")
+    return list(rows.defer("schema", "endpoint__auth_secrets", "endpoint__circuit__buckets"))

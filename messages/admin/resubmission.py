@@ -1,5 +1,6 @@
 """Edit and resubmit: the payload of a message in an editor, and where a message came from."""
 
+from hashlib import sha256
 from typing import Any
 
 from django import forms
@@ -11,24 +12,35 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from connectors import formats
 from connectors.admin.base import page_of
-from connectors.admin.comparing import changed_lines
 from messages import operate
-from messages.admin.display import may_see_payloads
+from messages.admin.display import may_see_payloads, status_label
+from messages.admin.sides import Body, changes
 from messages.exceptions import LaneUnavailable, NotPossible, Refused
 from messages.models import Message
 
 EDITABLE_BYTES = 1024 * 1024
-COMPARED_BYTES = 256 * 1024
-"""Longer payloads are not compared on the page: nobody waits for it."""
+SHOWN_MADE = 20
 
 
 class ResubmissionForm(forms.Form):
     payload = forms.CharField(strip=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 24, "spellcheck": "false"}))
     reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept in both histories.")
+    compared = forms.CharField(required=False, widget=forms.HiddenInput)
+    """Names the payload whose difference was shown: only that one is sent."""
+
+    @property
+    def body(self) -> bytes:
+        return str(self.cleaned_data["payload"]).replace("\r\n", "\n").encode()
+
+    def digest(self) -> str:
+        return sha256(self.body).hexdigest()
 
 
 def resubmit(page: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """The editor; its POST makes the new message and shows it. The payload's own digits and letters stay."""
+    """The editor. Its first POST shows what was changed, the next one makes the new message of just that and shows it.
+
+    The payload's own digits and letters stay.
+    """
     if not page.has_operate_permission(request) or not may_see_payloads(request):
         raise PermissionDenied
     message = get_object_or_404(Message, pk=pk)
@@ -37,7 +49,8 @@ def resubmit(page: Any, request: HttpRequest, pk: int) -> HttpResponse:
         page.message_user(request, "This payload cannot be edited here: it is no text, too long, or gone.", "warning")
         return redirect(page_of(message))
     form = ResubmissionForm(request.POST or None, initial={"payload": text})
-    if form.is_valid() and (made := _made(request, message, form)) is not None:
+    is_compared = form.is_valid() and form.cleaned_data["compared"] == form.digest()
+    if is_compared and (made := _made(request, message, form)) is not None:
         page.message_user(request, f"Resubmitted as {made}.", "success")
         return redirect(page_of(made))
     context = {
@@ -49,14 +62,22 @@ def resubmit(page: Any, request: HttpRequest, pk: int) -> HttpResponse:
         "form": form,
         "replaces": not message.is_final or message.position > message.lane.done_position,
     }
+    if form.is_valid():
+        context |= _compared(message, form)
     return TemplateResponse(request, "admin/messaging/message/resubmit.html", context)
+
+
+def _compared(message: Message, form: ResubmissionForm) -> dict[str, Any]:
+    """What was changed, shown above the editor; the form comes back with the name of what is shown."""
+    form.data = {**form.data.dict(), "compared": form.digest()}  # type: ignore[attr-defined] # what was posted
+    edited = Body(form.body, message.content_type)
+    return {"is_compared": True, "changes": changes(Body(bytes(message.body), message.content_type), edited)}
 
 
 def _made(request: HttpRequest, message: Message, form: ResubmissionForm) -> Message | None:
     """The new message, or None after the form was told why there is none."""
-    body = form.cleaned_data["payload"].replace("\r\n", "\n").encode()
     try:
-        return operate.resubmit(message, body, by=request.user, reason=form.cleaned_data["reason"])
+        return operate.resubmit(message, form.body, by=request.user, reason=form.cleaned_data["reason"])
     except Refused as refused:
         for error in refused.errors or []:
             form.add_error("payload", f"{error['path'] or 'payload'}: {error['message']}")
@@ -89,18 +110,15 @@ def readable(body: bytes) -> str | None:
 def lineage(message: Message, *, contents: bool) -> dict[str, Any]:
     """What it was made of and what was made of it, with the difference for those who may see payloads."""
     before = message.resubmission_of
-    made = Message.objects.filter(resubmission_of=message.pk).without_body().order_by("pk")[:20]
+    made = Message.objects.filter(resubmission_of=message.pk).without_body().order_by("pk")[:SHOWN_MADE]
     return {
         "before": None if before is None else (page_of(before), before),
-        "made": [(page_of(one), one) for one in made],
-        "difference": difference(before, message) if before is not None and contents else [],
+        "made": [(page_of(one), one, status_label(one.status)) for one in made],
+        "changes": _changed(before, message) if before is not None and contents else None,
     }
 
 
-def difference(before: Message, after: Message) -> list[tuple[str, str]]:
-    """Changed lines with their surroundings, as (kind, text); kind is "added", "removed" or "same"."""
-    bodies = bytes(before.body), bytes(after.body)
-    if before.purged_at is not None or after.purged_at is not None or max(map(len, bodies)) > COMPARED_BYTES:
-        return []
-    old, new = (readable(body) or body.decode(errors="replace") for body in bodies)
-    return changed_lines(old.splitlines(), new.splitlines())
+def _changed(before: Message, after: Message) -> list[dict[str, Any]] | None:
+    if before.purged_at is not None or after.purged_at is not None:
+        return None
+    return changes(*(Body(bytes(one.body), one.content_type) for one in (before, after)))

@@ -4,42 +4,93 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from unfold.decorators import action
+from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from connectors.admin.pausing import back_to
+from messages.admin.display import moment, status_label
+from messages.admin.evidence import wrong_with
+from messages.admin.once import MAX_KEY_DIGITS
 from messages.exceptions import NotPossible
-from messages.models import Lane
+from messages.models import Lane, Message
 
 
 class ReasonForm(BaseDialogForm):
-    """Why: kept in the history."""
+    """Why: kept in the history. `for_good`: what it does cannot be taken back, and its button is red."""
 
+    for_good = False
     reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
 
 
-class HeadForm(ReasonForm):
+class MessageForm(ReasonForm):
+    """Names the message, and what went wrong with it."""
+
+    form_before_template = "admin/messaging/message/about.html"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.message = self.find()
+
+    def find(self) -> Message | None:
+        found = _of(Message.objects.without_body().select_related("result").defer("result__body"), self.object_id)
+        if found is None:
+            raise Http404
+        return found
+
+    def get_before_template_context(self, request: HttpRequest, object_id: Any = None) -> dict[str, Any]:
+        message = self.message
+        if message is None:
+            return {"for_good": self.for_good}
+        return {
+            "for_good": self.for_good,
+            "message": message,
+            "status": status_label(message.status),
+            "received": moment(message.received_at),
+            "wrong": wrong_with(message),
+        }
+
+
+class CancelForm(MessageForm):
+    for_good = True
+
+
+class HeadForm(MessageForm):
     """For verbs on a lane's head: carries the position of the head that was shown when the dialog opened."""
 
     position = forms.IntegerField(widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        number = str(self.object_id)
-        lane = Lane.objects.filter(pk=number).first() if number.isdecimal() else None
+    def find(self) -> Message | None:
+        lane = _of(Lane.objects.all(), self.object_id)
         if lane is None:
             raise Http404
         self.initial["position"] = lane.head_position
-        self.fields["reason"].help_text = f"It is about the message at position {lane.head_position:,}."
+        return Message.objects.filter(lane=lane, position=lane.head_position).without_body().first()
+
+
+class SkipForm(HeadForm):
+    for_good = True
+
+
+def _of(rows: QuerySet[Any], object_id: Any) -> Any:
+    number = str(object_id)
+    return rows.filter(pk=number).first() if number.isdecimal() and len(number) <= MAX_KEY_DIGITS else None
 
 
 def verb(
-    title: str, icon: str, description: str, *, form: type[BaseDialogForm] = ReasonForm
+    title: str, icon: str, description: str, *, form: type[ReasonForm] = ReasonForm, question: str = ""
 ) -> Callable[[Callable[..., Any]], Any]:
-    dialog = {"title": f"{title}?", "description": description, "form_class": form, "form_submit_text": title}
-    return action(description=title, icon=icon, permissions=["operate"], dialog=dialog)
+    dialog = {
+        "title": question or f"{title}?",
+        "description": description,
+        "form_class": form,
+        "form_submit_text": title,
+    }
+    variant = ActionVariant.DANGER if form.for_good else ActionVariant.DEFAULT
+    return action(description=title, icon=icon, permissions=["operate"], dialog=dialog, variant=variant)
 
 
 def carry_out(page: Any, request: HttpRequest, object_id: str, do: Callable[[Any], str]) -> HttpResponse:

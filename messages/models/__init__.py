@@ -2,6 +2,7 @@ from messages.models.allowance import Allowance
 from messages.models.attempt import Attempt
 from messages.models.bulk import Bulk, BulkItem
 from messages.models.circuit import Circuit
+from messages.models.hourly_count import HourlyCount
 from messages.models.lane import Lane
 from messages.models.message import Message
 from messages.models.rejection import Rejection
@@ -15,6 +16,7 @@ __all__ = [
     "Bulk",
     "BulkItem",
     "Circuit",
+    "HourlyCount",
     "Lane",
     "Message",
     "Rejection",

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db import connection, models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Case, Exists, F, OuterRef, Q, When
 from django.db.models.lookups import In
 
 from connectors.models import Route
@@ -50,6 +50,17 @@ class LaneQuerySet(models.QuerySet["Lane"]):
 
     def with_work(self) -> "LaneQuerySet":
         return self.filter(last_position__gt=F("done_position"))
+
+    def busy(self) -> "LaneQuerySet":
+        """What is due now or later, and what stands still: by the indexes of both, however many lanes are idle.
+
+        With `is_blocked` and `is_held`, to have the worst first.
+        """
+        blocked, held = Q(hold=Hold.BLOCKED), ~Q(hold=Hold.NONE)
+        due = Lane.objects.filter(due_at__isnull=False, hold=Hold.NONE)
+        # a union and no OR, for which SQLite would read all lanes
+        rows = self.filter(pk__in=due.order_by().values("pk").union(Lane.objects.held().order_by().values("pk")))
+        return rows.annotate(is_blocked=Case(When(blocked, 1), default=0), is_held=Case(When(held, 1), default=0))
 
     def held(self) -> "LaneQuerySet":
         return self.exclude(hold=Hold.NONE)

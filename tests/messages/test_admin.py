@@ -165,11 +165,11 @@ def test_failed_mapping_is_not_shown_as_if_the_payload_had_been_sent(admin: Clie
 def test_body_that_went_on_unchanged_is_shown_as_it_was_received(admin: Client) -> None:
     attempt = factories.AttemptFactory(message__body=b'{"id":"canary-received"}', request_body=None)
 
-    assert text_of(admin, change_page(attempt.message)).count("canary-received") == 2
+    assert text_of(admin, change_page(attempt.message)).count("canary-received") == 3  # received, sent, and as curl
     assert text_of(admin, change_page(attempt)).count("canary-received") == 1
 
 
-def test_only_the_newest_attempts_bring_their_contents(admin: Client) -> None:
+def test_only_the_newest_attempt_brings_its_contents(admin: Client) -> None:
     message = factories.MessageFactory(retrying=True)
     attempts = [
         factories.AttemptFactory(message=message, number=number, request_body=b'{"sent":"canary-%d"}' % number)
@@ -178,8 +178,8 @@ def test_only_the_newest_attempts_bring_their_contents(admin: Client) -> None:
 
     text = text_of(admin, change_page(message))
 
-    assert re.findall(r"canary-\d", text) == ["canary-3", "canary-4", "canary-5"]
-    assert [change_page(attempt) in text for attempt in attempts] == [True, True, False, False, False]
+    assert set(re.findall(r"canary-\d", text)) == {"canary-5"}
+    assert all(change_page(attempt) in text for attempt in attempts)
 
 
 def test_open_message_says_what_went_wrong_last(admin: Client) -> None:
@@ -210,7 +210,8 @@ def test_status_is_told_in_words_on_list_and_page(admin: Client, state: str, sho
     ("address", "make"),
     [
         (messages_page, lambda: factories.SearchKeyFactory(message__succeeded=True)),
-        (lanes_page, factories.LaneFactory),
+        (f"{lanes_page}?work=all", factories.LaneFactory),
+        (lanes_page, lambda: factories.MessageFactory(dead=True)),
         ("/admin/messaging/rejection/", factories.RejectionFactory),
         ("/admin/messaging/worker/", factories.WorkerFactory),
         ("/admin/messaging/attempt/", factories.AttemptFactory),
@@ -346,7 +347,7 @@ def test_lane_says_how_it_stands_and_offers_what_can_be_done(
     assert re.search(rf">\s*{standing}\s*</span>", text)
     assert set(re.findall(any_verb, text)) == verbs
     assert not re.findall(any_verb, text_of(viewer, change_page(lane)))
-    assert re.search(rf">\s*{standing}\s*</span>", text_of(admin, lanes_page))
+    assert re.search(rf">\s*{standing}\s*</span>", text_of(admin, lanes_page, work="all"))
 
 
 def test_lane_shows_its_head_depth_and_messages(admin: Client) -> None:

@@ -100,23 +100,48 @@ def editor(message: Message) -> str:
     return f"/admin/messaging/message/{message.pk}/resubmit/"
 
 
+def resubmitted(client: Client, message: Message, payload: str, reason: str = "r") -> Any:
+    """Posts the editor, and once more what it comes back with."""
+    compared = client.post(editor(message), {"payload": payload, "reason": reason}).context["form"]["compared"].value()
+    return client.post(editor(message), {"payload": payload, "reason": reason, "compared": compared})
+
+
 def test_editor_shows_the_payload_and_makes_a_linked_message(agent: Client, dead: Message) -> None:
     text = agent.get(editor(dead)).context["form"].initial["payload"]
     assert text == '{\n  "lane": "A",\n  "price": 1.10\n}'
 
-    answer = agent.post(editor(dead), {"payload": text.replace("1.10", "2.20"), "reason": "typing error"})
+    answer = resubmitted(agent, dead, text.replace("1.10", "2.20"), "typing error")
 
     made = Message.objects.get(resubmission_of=dead)
     assert answer["Location"] == page_of(made)
     assert (bytes(made.body).count(b"2.20"), made.status) == (1, Status.QUEUED)
     page = agent.get(page_of(made)).content.decode()
-    assert '<span class="platform-added">+  &quot;price&quot;: 2.20' in page
-    assert '<span class="platform-removed">-  &quot;price&quot;: 1.10' in page
+    assert '<code class="platform-removed">1.10</code>' in page
+    assert '<code class="platform-added">2.20</code>' in page
     assert str(made) in agent.get(page_of(dead)).content.decode()
 
 
+def test_what_was_changed_is_shown_before_it_is_sent(agent: Client, dead: Message) -> None:
+    answer = agent.post(editor(dead), {"payload": '{"lane":"A","price":2.20}', "reason": "r"})
+
+    assert [(change["path"], change["old"], change["new"]) for change in answer.context["changes"]] == [
+        ("price", "1.10", "2.20")
+    ]
+    assert Message.objects.count() == 1
+
+
+def test_what_was_changed_once_more_is_shown_once_more(agent: Client, dead: Message) -> None:
+    shown = agent.post(editor(dead), {"payload": '{"lane":"A","price":2.20}', "reason": "r"})
+    compared = shown.context["form"]["compared"].value()
+
+    answer = agent.post(editor(dead), {"payload": '{"lane":"A","price":3}', "reason": "r", "compared": compared})
+
+    assert [change["new"] for change in answer.context["changes"]] == ["3"]
+    assert Message.objects.count() == 1
+
+
 def test_difference_is_for_those_who_may_see_payloads(agent: Client, dead: Message) -> None:
-    agent.post(editor(dead), {"payload": '{"lane":"A","price":2.20}', "reason": "r"})
+    resubmitted(agent, dead, '{"lane":"A","price":2.20}')
     made = Message.objects.get(resubmission_of=dead)
 
     page = client_with("view_message").get(page_of(made)).content.decode()
@@ -126,7 +151,7 @@ def test_difference_is_for_those_who_may_see_payloads(agent: Client, dead: Messa
 
 
 def test_payload_that_the_route_refuses_stays_in_the_editor(agent: Client, dead: Message) -> None:
-    answer = agent.post(editor(dead), {"payload": '{"lane":', "reason": "r"})
+    answer = resubmitted(agent, dead, '{"lane":')
 
     assert answer.status_code == 200
     assert answer.context["form"].errors["payload"]
@@ -238,3 +263,23 @@ def test_bulk_action_that_is_not_there_is_not_found(agent: Client) -> None:
         for verb in ("start", "stop"):
             answer = agent.post(f"/admin/messaging/bulk/{pk}/{verb}/", {"_form_submitted": "on", "reason": "r"})
             assert answer.status_code == 404
+
+
+def test_dialog_repeats_what_will_happen_to_how_many(agent: Client) -> None:
+    made = factories.BulkFactory(total=1234, selection="status: failed", verb=BulkVerb.CANCEL)
+
+    dialog = agent.get(f"/admin/messaging/bulk/{made.pk}/start/").content.decode()
+
+    assert "Cancel 1,234 messages" in dialog
+    assert "status: failed" in dialog
+    assert "platform-for-good" in dialog  # what is cancelled in bulk is not to be started lightly
+
+
+def test_finished_bulk_action_leads_to_its_messages(agent: Client) -> None:
+    item = factories.BulkItemFactory(done=True, note="It kept its place.", bulk=factories.BulkFactory(finished=True))
+
+    page = agent.get(page_of(item.bulk)).content.decode()
+
+    assert page_of(item.message) in page
+    assert "It kept its place." in page
+    assert f"/admin/messaging/bulkitem/?bulk={item.bulk_id}" in page
