@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from connectors.headers import redacted
+from connectors.masking import masked_url, redacted
 
 MOST_BYTES = 8 * 1024
 """Longer bodies are taken from a file: the message page offers them for download."""
@@ -12,7 +12,7 @@ MOST_BYTES = 8 * 1024
 
 def as_curl(method: str, url: str, headers: Iterable[Any], body: bytes) -> str:
     """For a shell; `--data-binary @body.bin` where a body is too long for a line, or no text."""
-    lines = [f"curl -X {shlex.quote(method)} {shlex.quote(url)}"]
+    lines = [f"curl -X {shlex.quote(method)} {shlex.quote(masked_url(url))}"]
     pairs = [(str(name), str(value)) for name, value in headers]
     lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in redacted(pairs)]
     if body:

@@ -103,7 +103,7 @@ class LaneAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Lane]:
-        return super().get_queryset(request).annotate(read_at=Now())
+        return super().get_queryset(request).select_related(*self.list_select_related).annotate(read_at=Now())
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         """Its rows with their heads; busy lanes in the order of their trouble, all lanes in no order that costs."""

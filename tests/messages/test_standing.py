@@ -71,14 +71,14 @@ def test_what_flows_or_has_come_to_its_end_stands_for_no_reason(plan: RoutePlan,
     circuit = factories.CircuitFactory(endpoint=Endpoint.objects.get())
 
     assert waiting() == []
-    assert "Not sent because" not in admin_client.get(page_of(message)).content.decode()
+    assert "The circuit of endpoint" not in admin_client.get(page_of(message)).content.decode()
 
     Circuit.objects.filter(pk=circuit.pk).update(state="open", retry_at=timezone.now() + timedelta(seconds=60))
-    assert "Not sent because" in admin_client.get(page_of(message)).content.decode()
+    assert "The circuit of endpoint" in admin_client.get(page_of(message)).content.decode()
     steering.cancel(message.pk, reason="r", now=timezone.now())
 
     assert waiting() == []
-    assert "Not sent because" not in admin_client.get(page_of(message)).content.decode()
+    assert "The circuit of endpoint" not in admin_client.get(page_of(message)).content.decode()
 
 
 def test_message_of_a_held_lane_says_so(plan: RoutePlan, admin_client: Client) -> None:
@@ -87,7 +87,7 @@ def test_message_of_a_held_lane_says_so(plan: RoutePlan, admin_client: Client) -
 
     page = admin_client.get(page_of(message)).content.decode()
 
-    assert "Its lane is paused." in page
+    assert "Somebody paused" in page
     assert waiting() == []  # it is counted among the held ones
 
 
