@@ -4,8 +4,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
-from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import path, reverse
@@ -16,9 +14,8 @@ from unfold.decorators import action, display
 
 from connectors.admin.base import ReadOnly, links, page_of
 from messages import operate, tracing
-from messages.admin import activity, bulk, resubmission, samples, search, trials
+from messages.admin import activity, resubmission, samples, trials
 from messages.admin.display import (
-    STATUS_COLOURS,
     duration,
     headers,
     may_see_payloads,
@@ -28,32 +25,23 @@ from messages.admin.display import (
     why,
 )
 from messages.admin.evidence import CONTENTS, attempt_context, error_in_words
-from messages.admin.paging import FixedOrder, UncountedPaginator
-from messages.admin.periods import ReceivedFilter
+from messages.admin.message_list import MessageList
 from messages.admin.verbs import ReasonForm, carry_out, verb
-from messages.choices import PROCESSING, BulkVerb, Hold
+from messages.choices import PROCESSING, Hold
 from messages.models import Message, Result
 from messages.problems import type_of
 from messages.standing import standstill
 from messages.steering import CANCELLABLE, RETRYABLE
 
-OPERATE = "messaging.operate_message"
 SHOWN_ATTEMPTS = 100
 SHOWN_CONTENTS = 3
 """Attempts with what was sent and what came back: the newest; the others have pages of their own."""
 
 
 @admin.register(Message)
-class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
-    list_display = ("correlation_id", "standing", "route", "mode", "lane_key", "keys", "received", "took")
-    list_filter = ("status", ReceivedFilter, "route")
-    list_select_related = ("route", "lane", "lane__route")
-    list_per_page = 25
-    show_full_result_count = False
-    paginator = UncountedPaginator
-    search_fields = ("correlation_id",)
-    search_help_text = "A correlation id or its beginning, or a search key: 4711 or order:4711"
-    actions = ("retry_selected", "cancel_selected")
+class MessageAdmin(MessageList, ReadOnly, ModelAdmin):
+    """The page of one message, and the addresses around it; `message_list` says what the list is."""
+
     actions_detail = ("retry", "cancel", "edit")
     change_form_outer_after_template = "admin/messaging/message/story.html"
     fields = (
@@ -72,14 +60,6 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
         *("versions", "attempts", "keys", "idempotency_key", "correlation_id", "trace"),
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        """`read_at` is the database's clock, read once for all rows."""
-        rows = super().get_queryset(request).defer("body", "headers")
-        return rows.prefetch_related("search_keys").annotate(read_at=Now())
-
-    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        return search.find(queryset, search_term.strip()), False
-
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view
         own = [
@@ -92,10 +72,6 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
             path("routes/<int:pk>/test/", view(self.send_message), name="messaging_route_test"),
         ]
         return [*own, *super().get_urls()]
-
-    def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A method, since the shell looks a permission's name up in the database before there is one."""
-        return request.user.has_perm(OPERATE)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Only the verbs that can do something now; each looks again when it is meant."""
@@ -150,14 +126,6 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
     def activity(self, request: HttpRequest, pk: int) -> HttpResponse:
         return activity.activity(self, request, pk)
 
-    @admin.action(description="Retry…", permissions=["operate"])
-    def retry_selected(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
-        return bulk.prepare(self, request, BulkVerb.RETRY, queryset)
-
-    @admin.action(description="Cancel…", permissions=["operate"])
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
-        return bulk.prepare(self, request, BulkVerb.CANCEL, queryset)
-
     def download(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The bytes exactly as they were received."""
         if not self.has_view_permission(request) or not may_see_payloads(request):
@@ -174,30 +142,9 @@ class MessageAdmin(FixedOrder, ReadOnly, ModelAdmin):
         context.update(story(context["original"], contents=may_see_payloads(request)))
         return super().render_change_form(request, context, *args, **kwargs)
 
-    @display(description="Status", label=STATUS_COLOURS)
-    def standing(self, message: Any) -> str:
-        return str(message.standing(message.read_at))
-
     @display(description="Status")
     def status_shown(self, message: Any) -> SafeString:
         return status_label(message.standing(message.read_at))
-
-    @display(description="Pattern")
-    def mode(self, message: Message) -> str:
-        """Short, so that the list fits a laptop's screen."""
-        return str(message.pattern)
-
-    @display(description="Lane")
-    def lane_key(self, message: Message) -> str:
-        return f"{message.lane.key or 'whole route'} #{message.position}"
-
-    @display(description="Search keys")
-    def keys(self, message: Message) -> str:
-        return ", ".join(str(key) for key in message.search_keys.all()) or "–"
-
-    @display(description="Received")
-    def received(self, message: Message) -> str:
-        return moment(message.received_at)
 
     @display(description="Completed")
     def completed(self, message: Message) -> str:
