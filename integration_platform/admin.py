@@ -1,17 +1,21 @@
 """Accounts, what people did, and queue internals, on the same shell as everything else."""
 
+from inspect import getdoc
+from pydoc import locate
+
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django_q.admin import FailAdmin, ScheduleAdmin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from connectors.admin.base import ReadOnly
-from messages.admin.display import moment
+from connectors.admin.base import ReadOnly, page_of
+from messages.admin.display import label, moment
 from messages.admin.paging import FixedOrder, UncountedPaginator
 
 for model in (User, Group, Failure, OrmQ, Schedule, Success):
@@ -53,10 +57,74 @@ class PlatformLogEntryAdmin(FixedOrder, ReadOnly, ModelAdmin):
 
 
 @admin.register(Failure)
-class PlatformFailureAdmin(FailAdmin, ModelAdmin):
-    pass
+class PlatformFailureAdmin(ReadOnly, ModelAdmin):
+    """What failed is looked at; its schedule runs it again. To queue it anew by hand would call whatever it names."""
+
+    list_display = ("name", "func", "began", "ended", "last_words")
+    list_display_links = ("name",)
+    list_per_page = 25
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    search_fields = ("name", "func")
+    fields = ("name", "func", "began", "ended", "tries", "output")
+    readonly_fields = fields
+
+    @display(description="Began", ordering="started")
+    def began(self, task: Failure) -> str:
+        return moment(task.started)
+
+    @display(description="Ended", ordering="stopped")
+    def ended(self, task: Failure) -> str:
+        return moment(task.stopped)
+
+    @display(description="Tries", ordering="attempt_count")
+    def tries(self, task: Failure) -> int:
+        return int(task.attempt_count)
+
+    @display(description="Error")
+    def last_words(self, task: Failure) -> str:
+        """A traceback's last line says what happened."""
+        lines = str(task.result or "").strip().splitlines()
+        return lines[-1][:200] if lines else "–"
+
+    @display(description="Traceback")
+    def output(self, task: Failure) -> SafeString:
+        return format_html('<pre class="platform-json">{}</pre>', str(task.result or "–"))
 
 
 @admin.register(Schedule)
-class PlatformScheduleAdmin(ScheduleAdmin, ModelAdmin):
-    list_display = ("name", "schedule_type", "minutes", "next_run", "last_run", "success")
+class PlatformScheduleAdmin(ReadOnly, ModelAdmin):
+    """What the queue does by the clock. Only the platform writes schedules: each may call any function there is."""
+
+    list_display = ("name", "every", "next", "state")
+    list_display_links = ("name",)
+    list_per_page = 25
+    show_facets = admin.ShowFacets.NEVER
+    fields = ("name", "purpose", "every", "next", "state")
+    readonly_fields = fields
+
+    @display(description="Runs", ordering="minutes")
+    def every(self, schedule: Schedule) -> str:
+        if schedule.schedule_type != Schedule.MINUTES:
+            return str(schedule.get_schedule_type_display())
+        return "every minute" if schedule.minutes == 1 else f"every {schedule.minutes} minutes"
+
+    @display(description="Next", ordering="next_run")
+    def next(self, schedule: Schedule) -> str:
+        return moment(schedule.next_run)
+
+    @display(description="Last run")
+    def state(self, schedule: Schedule) -> SafeString:
+        """The queue keeps what failed, and forgets what went well."""
+        if not schedule.task:
+            return format_html('<span class="platform-muted">{}</span>', "not yet")
+        failure = Failure.objects.filter(pk=schedule.task).first()
+        if failure is None:
+            return label("went well", "success")
+        where = page_of(failure), moment(failure.stopped)
+        return format_html('{} <a class="platform-link" href="{}">{}</a>', label("failed", "danger"), *where)
+
+    @display(description="What it does")
+    def purpose(self, schedule: Schedule) -> str:
+        function = locate(schedule.func)
+        return (getdoc(function) or "–") if function is not None else "–"

@@ -200,6 +200,7 @@ UNFOLD = {
     "SITE_TITLE": "Integration platform",
     "SITE_HEADER": "Integration platform",
     "SITE_SYMBOL": "hub",
+    "SITE_URL": None,  # there is no site beside the admin
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": [lambda request: static("connectors/admin.css")],

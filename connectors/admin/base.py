@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.contrib import admin
 from django.db.models import Model
 from django.forms import Textarea
 from django.http import HttpRequest
@@ -12,6 +13,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from connectors.admin.deleting import Kept
 from connectors.models.base import Named
 
 TEXT_ROWS = {
@@ -47,7 +49,7 @@ class ReadOnly:
         return False
 
 
-class NamedAdmin(ModelAdmin):
+class NamedAdmin(Kept, ModelAdmin):
     """Pages of objects with a slug and a name.
 
     `uses_fieldsets` are shown as soon as the object exists: what it is used by, and what it leads to. `parts` names
@@ -59,6 +61,7 @@ class NamedAdmin(ModelAdmin):
     parts: frozenset[str] = frozenset()
     list_per_page = 25
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     warn_unsaved_form = True
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -27,6 +27,7 @@ class MessageList(FixedOrder):
     paginator = UncountedPaginator
     search_fields = ("correlation_id",)
     search_help_text = "A correlation id or its beginning, or a search key: 4711 or order:4711"
+    looked_up = frozenset({"lane"})
     actions = ("retry_selected", "cancel_selected")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:

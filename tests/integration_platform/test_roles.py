@@ -20,7 +20,7 @@ ADDED = {
     "viewer": set(),
     "support": set(),
     "integrator": CONFIGURED,
-    "administrator": CONFIGURED | {"auth.user", "auth.group", "django_q.schedule"},
+    "administrator": CONFIGURED | {"auth.user", "auth.group"},
 }
 
 
