@@ -2,11 +2,13 @@
 
 from inspect import getdoc
 from pydoc import locate
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
@@ -15,6 +17,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from connectors.admin.base import ReadOnly, page_of
+from integration_platform.models import LoginTally
 from messages.admin.display import label, moment
 from messages.admin.paging import FixedOrder, UncountedPaginator
 
@@ -27,11 +30,12 @@ class PlatformUserAdmin(UserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    show_facets = admin.ShowFacets.NEVER
 
 
 @admin.register(Group)
 class PlatformGroupAdmin(GroupAdmin, ModelAdmin):
-    pass
+    show_facets = admin.ShowFacets.NEVER
 
 
 @admin.register(LogEntry)
@@ -64,7 +68,6 @@ class PlatformFailureAdmin(ReadOnly, ModelAdmin):
     list_display_links = ("name",)
     list_per_page = 25
     show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     search_fields = ("name", "func")
     fields = ("name", "func", "began", "ended", "tries", "output")
     readonly_fields = fields
@@ -99,7 +102,6 @@ class PlatformScheduleAdmin(ReadOnly, ModelAdmin):
     list_display = ("name", "every", "next", "state")
     list_display_links = ("name",)
     list_per_page = 25
-    show_facets = admin.ShowFacets.NEVER
     fields = ("name", "purpose", "every", "next", "state")
     readonly_fields = fields
 
@@ -128,3 +130,25 @@ class PlatformScheduleAdmin(ReadOnly, ModelAdmin):
     def purpose(self, schedule: Schedule) -> str:
         function = locate(schedule.func)
         return (getdoc(function) or "–") if function is not None else "–"
+
+
+@admin.register(LoginTally)
+class LoginTallyAdmin(ReadOnly, ModelAdmin):
+    """Wrong passwords, and who has to wait because of them. To delete one lets its address or account try at once."""
+
+    list_display = ("kind", "key", "failures", "until", "seen")
+    list_filter = ("kind",)
+    list_per_page = 25
+    fields = ("kind", "key", "failures", "until", "seen")
+    readonly_fields = fields
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("integration_platform.delete_logintally")
+
+    @display(description="Has to wait until", ordering="blocked_until")
+    def until(self, tally: LoginTally) -> str:
+        return moment(tally.blocked_until)
+
+    @display(description="Last seen", ordering="seen_at")
+    def seen(self, tally: LoginTally) -> str:
+        return moment(tally.seen_at)

@@ -14,7 +14,7 @@ OPERATING = Q(content_type__app_label="messaging", codename__in=("view_payload",
 CONFIGURING = Q(content_type__app_label="connectors")
 RUNNING = Q(content_type__app_label="django_q", codename__startswith="view_")
 """Looking only: a schedule names the function that it calls, any function."""
-EVERYTHING = OWN | Q(content_type__app_label__in=("admin", "auth")) | RUNNING
+EVERYTHING = OWN | Q(content_type__app_label__in=("admin", "auth", "integration_platform")) | RUNNING
 
 ROLES = {
     "viewer": LOOKING,

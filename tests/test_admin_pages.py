@@ -328,3 +328,9 @@ def test_pausing_without_permission_is_refused(configured: None) -> None:
 
     assert answer.status_code in (302, 403)
     assert not Route.objects.get().paused
+
+
+def test_no_list_counts_its_filters_nor_leads_out_of_the_admin(admin_client: Client) -> None:
+    assert {page.show_facets for page in admin.site._registry.values()} == {admin.ShowFacets.NEVER}
+    assert "View site" not in admin_client.get(reverse("admin:index")).content.decode()
+    assert "Return to site" not in Client().get(reverse("admin:login")).content.decode()

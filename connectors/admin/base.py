@@ -32,12 +32,16 @@ SHOWN_LINKS = 50
 class HiddenFromIndex:
     """Registered for permissions and links, but shown inside another page."""
 
+    show_facets = admin.ShowFacets.NEVER
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return False
 
 
 class ReadOnly:
     """Rows that the platform writes; people look."""
+
+    show_facets = admin.ShowFacets.NEVER  # each count of a filter's values reads the whole table
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
