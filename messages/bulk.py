@@ -16,6 +16,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 from django_q.tasks import async_task
 
+from connectors import audit
 from messages import lanes, operate
 from messages.choices import BulkState, BulkVerb, ItemState
 from messages.database import write
@@ -54,7 +55,7 @@ def start(bulk: Bulk, *, by: Any, reason: str) -> bool:
     with write():
         started = bool(waiting.update(state=BulkState.RUNNING, reason=reason, started_by=by))
         if started:
-            operate.record(bulk, by, f"Started: {bulk}, {bulk.selection or 'no selection'}. {reason}")
+            audit.record(bulk, by=by, text=f"Started: {bulk}, {bulk.selection or 'no selection'}. {reason}")
             transaction.on_commit(_wake_the_queue)
     return started
 
@@ -73,7 +74,7 @@ def stop(bulk: Bulk, *, by: Any, reason: str) -> bool:
     with write():
         stopped = bool(running.update(state=BulkState.STOPPED, finished_at=timezone.now()))
         if stopped:
-            operate.record(bulk, by, f"Stopped. {reason}")
+            audit.record(bulk, by=by, text=f"Stopped. {reason}")
     return stopped
 
 

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from connectors import audit
 from connectors.admin.deleting import Kept
 from connectors.models.base import Named
 
@@ -53,7 +54,14 @@ class ReadOnly:
         return False
 
 
-class NamedAdmin(Kept, ModelAdmin):
+class Audited:
+    """Pages whose changes are kept with their old and new values."""
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> list[Any]:
+        return audit.of_forms(form, formsets, add=add)
+
+
+class NamedAdmin(Audited, Kept, ModelAdmin):
     """Pages of objects with a slug and a name.
 
     `uses_fieldsets` are shown as soon as the object exists: what it is used by, and what it leads to. `parts` names

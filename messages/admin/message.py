@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
+from connectors import audit
 from connectors.admin.base import ReadOnly, links, page_of
 from messages import operate, tracing
 from messages.admin import activity, resubmission, samples, trials
@@ -127,12 +128,13 @@ class MessageAdmin(MessageList, ReadOnly, ModelAdmin):
         return activity.activity(self, request, pk)
 
     def download(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The bytes exactly as they were received."""
+        """The bytes exactly as they were received; that they were fetched is kept in the history."""
         if not self.has_view_permission(request) or not may_see_payloads(request):
             raise PermissionDenied
         message = get_object_or_404(Message, pk=pk)
         if message.purged_at is not None:
             raise Http404("Retention removed this payload.")
+        audit.record(message, by=request.user, text="Downloaded the payload.")
         disposition = f'attachment; filename="{message.correlation_id}.bin"'
         return HttpResponse(
             bytes(message.body), content_type="application/octet-stream", headers={"Content-Disposition": disposition}

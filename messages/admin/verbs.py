@@ -7,17 +7,11 @@ from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
 from unfold.decorators import action
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 from connectors.admin.pausing import back_to
+from connectors.admin.reason import ReasonForm
 from messages.exceptions import NotPossible
 from messages.models import Lane
-
-
-class ReasonForm(BaseDialogForm):
-    """Why: kept in the history."""
-
-    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
 
 
 class HeadForm(ReasonForm):

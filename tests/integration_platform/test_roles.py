@@ -74,7 +74,9 @@ def test_messages_are_retried_by_support_and_administrators(role: str) -> None:
 def test_endpoints_are_paused_by_integrators_and_administrators(role: str) -> None:
     endpoint = EndpointFactory()
 
-    somebody(role).post(f"/admin/connectors/endpoint/{endpoint.pk}/pause/", {"_form_submitted": "on"})
+    somebody(role).post(
+        f"/admin/connectors/endpoint/{endpoint.pk}/pause/", {"_form_submitted": "on", "reason": "maintenance"}
+    )
 
     endpoint.refresh_from_db()
     assert endpoint.paused == (role in ("integrator", "administrator"))
