@@ -19,10 +19,11 @@ from connectors.models import Route
 from messages import operate
 from messages.admin.display import duration, label, moment, status_label, why
 from messages.admin.paging import FixedOrder, UncountedPaginator
+from messages.admin.saved_views import WithViews
 from messages.admin.verbs import HeadForm, ReasonForm, carry_out, verb
 from messages.choices import Hold, Standstill, Status
 from messages.database import clock_reading
-from messages.models import Lane, Message, Worker
+from messages.models import Lane, Message, SavedView, Worker
 from messages.standing import WITH_STANDING, standstill
 
 
@@ -61,7 +62,8 @@ SILENT_AFTER = timedelta(minutes=1)
 
 
 @admin.register(Lane)
-class LaneAdmin(FixedOrder, ReadOnly, ModelAdmin):
+class LaneAdmin(WithViews, FixedOrder, ReadOnly, ModelAdmin):
+    views_of = SavedView.List.LANES
     list_display = ("__str__", "standing", "waiting", "last_position", "next_look", "owner")
     list_filter = (WorkFilter, "hold", "route")
     actions_detail = ("try_now", "retry_head", "skip_head", "pause", "resume")

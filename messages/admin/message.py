@@ -148,6 +148,14 @@ class MessageAdmin(MessageList, ReadOnly, ModelAdmin):
     def status_shown(self, message: Any) -> SafeString:
         return status_label(message.standing(message.read_at))
 
+    @display(description="Search keys")
+    def keys(self, message: Message) -> str:
+        return ", ".join(str(key) for key in message.search_keys.all()) or "–"
+
+    @display(description="Received")
+    def received(self, message: Message) -> str:
+        return moment(message.received_at)
+
     @display(description="Completed")
     def completed(self, message: Message) -> str:
         return moment(message.completed_at)
