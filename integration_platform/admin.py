@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -14,6 +15,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from connectors.admin.base import Audited, ReadOnly, page_of
 from integration_platform import history
@@ -31,7 +33,38 @@ class PlatformUserAdmin(Audited, UserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "first_name", "last_name", "roles", "is_active", "is_superuser", "last_login")
+    list_filter = ("is_active", "is_superuser", "groups")
+    filter_horizontal = ("user_permissions",)
+    fieldsets = (
+        (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
+        ("Rights", {"fields": ("groups", "is_active", "is_staff", "is_superuser")}),
+        ("Single permissions, beside those of the groups", {"fields": ("user_permissions",), "classes": ("collapse",)}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = (
+        (None, {"fields": ("username", "password1", "password2")}),
+        ("Rights", {"fields": ("groups", "is_staff")}),
+    )
     show_facets = admin.ShowFacets.NEVER
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """People are added so that they can log in here."""
+        return {"is_staff": True, **super().get_changeform_initial_data(request)}
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Few groups, and the ones that matter: all of them in sight."""
+        if db_field.name == "groups":
+            kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
+            kwargs["help_text"] = "What somebody may do; with several groups, what either of them may."
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    @display(description="Groups")
+    def roles(self, user: User) -> str:
+        return ", ".join(sorted(group.name for group in user.groups.all())) or "–"
 
 
 @admin.register(Group)
@@ -43,7 +76,7 @@ class PlatformGroupAdmin(Audited, GroupAdmin, ModelAdmin):
 class PlatformFailureAdmin(ReadOnly, ModelAdmin):
     """What failed is looked at; its schedule runs it again. To queue it anew by hand would call whatever it names."""
 
-    list_display = ("name", "func", "began", "ended", "last_words")
+    list_display = ("name", "began", "ended", "last_words")
     list_display_links = ("name",)
     list_per_page = 25
     show_full_result_count = False
@@ -53,11 +86,11 @@ class PlatformFailureAdmin(ReadOnly, ModelAdmin):
 
     @display(description="Began", ordering="started")
     def began(self, task: Failure) -> str:
-        return moment(task.started)
+        return moment(task.started)[:19]
 
     @display(description="Ended", ordering="stopped")
     def ended(self, task: Failure) -> str:
-        return moment(task.stopped)
+        return moment(task.stopped)[:19]
 
     @display(description="Tries", ordering="attempt_count")
     def tries(self, task: Failure) -> int:
@@ -78,7 +111,7 @@ class PlatformFailureAdmin(ReadOnly, ModelAdmin):
 class PlatformScheduleAdmin(ReadOnly, ModelAdmin):
     """What the queue does by the clock. Only the platform writes schedules: each may call any function there is."""
 
-    list_display = ("name", "every", "next", "state")
+    list_display = ("name", "purpose", "every", "next", "state")
     list_display_links = ("name",)
     list_per_page = 25
     fields = ("name", "purpose", "every", "next", "state")
@@ -92,7 +125,7 @@ class PlatformScheduleAdmin(ReadOnly, ModelAdmin):
 
     @display(description="Next", ordering="next_run")
     def next(self, schedule: Schedule) -> str:
-        return moment(schedule.next_run)
+        return moment(schedule.next_run)[:19]
 
     @display(description="Last run")
     def state(self, schedule: Schedule) -> SafeString:
@@ -108,7 +141,8 @@ class PlatformScheduleAdmin(ReadOnly, ModelAdmin):
     @display(description="What it does")
     def purpose(self, schedule: Schedule) -> str:
         function = locate(schedule.func)
-        return (getdoc(function) or "–") if function is not None else "–"
+        told = getdoc(function) if function is not None else None
+        return told.partition(". ")[0].partition("\n")[0].rstrip(".") if told else "–"
 
 
 @admin.register(LoginTally)

@@ -212,6 +212,7 @@ UNFOLD = {
     ],
     "DASHBOARD_CALLBACK": "messages.admin.home.home",
     "LOGIN": {"form": "integration_platform.login.CountedLoginForm"},
+    "COMMAND": {"search_callback": "messages.admin.palette.found"},
     "SIDEBAR": SIDEBAR,
 }
 

@@ -72,7 +72,6 @@ class NamedAdmin(Audited, Kept, ModelAdmin):
     uses_fieldsets: tuple[Any, ...] = ()
     parts: frozenset[str] = frozenset()
     list_per_page = 25
-    show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     warn_unsaved_form = True
 

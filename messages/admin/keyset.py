@@ -33,7 +33,7 @@ class KeysetPages:
         rows = list((queryset if is_first else queryset.filter(pk__lt=int(older)))[: size + 1])
         self.result_list = rows[:size]
         self.result_count = self._count(request, rows, is_first=is_first)
-        self.full_result_count = None
+        self.full_result_count = self.result_count  # said below the list
         self.show_admin_actions = True
         self.can_show_all, self.multi_page = False, False
         self.paginator = self.model_admin.get_paginator(request, queryset, size)  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from messages.admin import bulk, search
-from messages.admin.display import STATUS_COLOURS, duration, moment
+from messages.admin.display import STATUS_COLOURS, duration, moment, roughly
 from messages.admin.evidence import error_in_words
 from messages.admin.keyset import KeysetPages
 from messages.admin.narrowing import QUICK, Narrowing
@@ -61,7 +61,7 @@ class MessagePages(KeysetPages):
 
 class MessageList(WithViews, FixedOrder):
     views_of = SavedView.List.MESSAGES
-    list_display = ("identity", "standing", "way", "found_by", "times", "fault")
+    list_display = ("identity", "standing", "way", "times", "fault")
     list_display_links = ("identity",)
     list_filter = (Narrowing,)
     list_select_related = ("route", "lane", "result")
@@ -102,7 +102,9 @@ class MessageList(WithViews, FixedOrder):
 
     @display(description="Message")
     def identity(self, message: Message) -> SafeString:
-        return _two_lines(message.correlation_id, moment(message.received_at)[:19], "platform-mono")
+        """What machines call it, and what people do."""
+        keys = ", ".join(str(key) for key in message.search_keys.all())
+        return _two_lines(message.correlation_id, keys or "no search keys", "platform-mono")
 
     @display(description="Status", label=STATUS_COLOURS)
     def standing(self, message: Any) -> str:
@@ -113,27 +115,26 @@ class MessageList(WithViews, FixedOrder):
         lane = f"{message.lane.key or 'whole route'} #{message.position}"
         return _two_lines(message.route, f"{lane}, {message.pattern}", "platform-short")
 
-    @display(description="Search keys")
-    def found_by(self, message: Message) -> SafeString:
-        keys = ", ".join(str(key) for key in message.search_keys.all())
-        return format_html('<span class="platform-short" title="{}">{}</span>', keys, keys or "–")
-
-    @display(description="Age, took")
+    @display(description="Received")
     def times(self, message: Any) -> SafeString:
-        """How long ago it was accepted; and how long it took, once it has come to its end."""
-        took = f"took {duration(message.completed_at - message.received_at)}" if message.completed_at else "not done"
-        return _two_lines(duration(message.read_at - message.received_at), took)
+        """How long ago; and how long it took, once it has come to its end."""
+        ago = f"{roughly(message.read_at - message.received_at)} ago"
+        took = f", took {duration(message.completed_at - message.received_at)}" if message.completed_at else ""
+        return _two_lines(moment(message.received_at)[:19], f"{ago}{took}")
 
     @display(description="Error")
     def fault(self, message: Any) -> SafeString:
         result = getattr(message, "result", None)
         told = error_in_words(result.error) if result is not None and result.error else ""
         text = told or getattr(message, "last_detail", "")
-        return format_html('<span class="platform-one-line" title="{}">{}</span>', text, text or "–")
+        if not text:
+            return format_html('<span class="platform-none">{}</span>', "–")
+        return format_html('<span class="platform-one-line" title="{}">{}</span>', text, text)
 
 
 def _two_lines(first: Any, second: Any, style: str = "") -> SafeString:
     return format_html(
-        '<span class="platform-two"><span class="{}" title="{}">{}</span><span class="platform-muted">{}</span></span>',
-        *(style, first, first, second),
+        '<span class="platform-two"><span class="{}" title="{}">{}</span>'
+        '<span class="platform-muted" title="{}">{}</span></span>',
+        *(style, first, first, second, second),
     )

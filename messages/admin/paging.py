@@ -19,6 +19,20 @@ class UncountedPaginator(Paginator):
         return len(rows.order_by().values_list("pk", flat=True)[:COUNTED])
 
 
+class FixedPages:
+    """For a change list: its order, and no word about how many rows there are in all."""
+
+    fixed: list[str]
+
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[str]:
+        return self.fixed
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)  # type: ignore[misc]
+        if not self.has_active_filters and not self.query:  # type: ignore[attr-defined]
+            self.full_result_count = self.result_count  # type: ignore[attr-defined]
+
+
 class FixedOrder:
     """A list in its own order, whatever the address asks for: any other one would sort all rows.
 
@@ -37,4 +51,4 @@ class FixedOrder:
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         base: Any = super().get_changelist(request, **kwargs)  # type: ignore[misc]
-        return type("FixedChangeList", (base,), {"get_ordering": lambda *_: list(self.ordering)})
+        return type("FixedChangeList", (FixedPages, base), {"fixed": list(self.ordering)})
