@@ -31,7 +31,7 @@ RECEIVED = (
     ("week", "in the last 7 days"),
 )
 MINUTE = "%Y-%m-%dT%H:%M"
-QUICK = (
+QUICK: tuple[tuple[str, dict[str, str]], ...] = (
     ("All", {}),
     ("Failed, 24 h", {"status__exact": Status.FAILED.value, "received": "day"}),
     ("Dead", {"status__exact": Status.DEAD.value}),
@@ -98,10 +98,10 @@ class Narrowing(admin.ListFilter):
     def has_output(self) -> bool:
         return True
 
-    def choices(self, changelist: Any) -> list[Any]:
-        return []
+    def choices(self, changelist: Any) -> Any:
+        return iter(())
 
-    def expected_parameters(self) -> list[str]:
+    def expected_parameters(self) -> list[str | None]:
         return [*self.form.fields, OLDER]
 
     def value_of(self, name: str) -> Any:

@@ -52,8 +52,9 @@ class SavedViewAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
         which = request.POST.get("list", "")
         if which not in SavedView.List.values or not request.user.has_perm(f"messaging.view_{which}"):
             raise PermissionDenied
-        given = SavedView.objects.filter(owner=request.user, list=which, name=request.POST.get("name", "")).first()
-        form = SavedViewForm(request.POST, instance=given or SavedView(owner=request.user))
+        owner: Any = request.user
+        given = SavedView.objects.filter(owner=owner, list=which, name=request.POST.get("name", "")).first()
+        form = SavedViewForm(request.POST, instance=given or SavedView(owner=owner))
         if form.is_valid():
             made = form.save()
             text = f"Saved as a view: {made.query or 'everything'}"
