@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from unfold.admin import ModelAdmin
@@ -49,6 +49,8 @@ class SavedViewAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
 
     def keep(self, request: HttpRequest) -> HttpResponse:
         """Saves the list as it is shown; one of the same name and owner is replaced."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
         which = request.POST.get("list", "")
         if which not in SavedView.List.values or not request.user.has_perm(f"messaging.view_{which}"):
             raise PermissionDenied
