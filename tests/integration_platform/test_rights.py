@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import NoReverseMatch, get_resolver, reverse
 
+from connectors.models import Route
 from integration_platform.roles import ROLES
 from tests.furnishing import furnish
 
@@ -53,6 +54,8 @@ MODELS = {
 }
 OWN = {
     "search": ALL,
+    "api": ALL,
+    "api-route": ALL,
     "index": ALL,
     "password_change": ALL,
     "password_change_done": ALL,
@@ -97,7 +100,7 @@ ABOUT_OTHERS = {"messaging_endpoint_test": "connectors_endpoint", "messaging_rou
 def names(patterns: Any = None, inside: bool = False) -> Iterator[str]:
     """The names of all addresses under /admin/."""
     for pattern in get_resolver().url_patterns if patterns is None else patterns:
-        below = inside or str(pattern.pattern) == "admin/"
+        below = inside or str(pattern.pattern).startswith("admin/")
         if hasattr(pattern, "url_patterns"):
             yield from names(pattern.url_patterns, below)
         elif below and pattern.name:
@@ -118,6 +121,8 @@ def address(name: str) -> str:
     models = {one._meta.label_lower.replace(".", "_"): one for one in admin.site._registry}
     found = next((one for label, one in models.items() if f"{name}_".startswith(f"{label}_") or label == model), None)
     row = found._default_manager.order_by("pk").first() if found is not None else None
+    if name.startswith("api"):
+        return reverse(name, args=[Route.objects.get().slug] if name == "api-route" else [])
     try:
         return reverse(f"admin:{name}")
     except NoReverseMatch:

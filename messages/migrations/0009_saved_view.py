@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('messaging', '0007_bulk_started_by'),
+        ('messaging', '0008_bulk_started_by'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

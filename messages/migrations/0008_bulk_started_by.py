@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('messaging', '0006_lane_looks'),
+        ('messaging', '0007_rejection_search'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
