@@ -14,7 +14,7 @@ from django.db.models import Manager, Model, QuerySet
 from django.forms import BaseForm, Field, ModelChoiceField
 
 from connectors import formats
-from connectors.models.endpoint import secret_headers
+from connectors.masking import SECRET, masked_url
 
 REPLACED = "replaced"
 LONGEST = 2_000
@@ -132,6 +132,14 @@ def in_words(value: Any) -> str:
     if isinstance(value, list) and any(isinstance(one, Model) for one in value):
         return ", ".join(sorted(str(one) for one in value))[:LONGEST]
     if isinstance(value, dict | list):
-        hidden = dict.fromkeys(secret_headers(value), REPLACED)
-        return formats.dump({**value, **hidden} if isinstance(value, dict) else value).decode()[:LONGEST]
-    return str(value)[:LONGEST]
+        shown = (
+            {name: REPLACED if _hides(name, one) else one for name, one in value.items()}
+            if isinstance(value, dict)
+            else value
+        )
+        return formats.dump(shown).decode()[:LONGEST]
+    return masked_url(str(value))[:LONGEST] if str(value).startswith("http") else str(value)[:LONGEST]
+
+
+def _hides(name: str, value: Any) -> bool:
+    return isinstance(value, str) and SECRET.search(name) is not None
