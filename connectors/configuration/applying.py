@@ -420,7 +420,7 @@ class _Applying:
 
 
 _TARGET_LENGTH = FieldRow._meta.get_field("target").max_length or 0
-_SECRET = ("tls_key",)
+_SECRET = ("tls_key", "secret_values")
 _OWNERS = ("application", "source", "endpoint")
 _KEYS = {
     **{f"tls_{name}": f"tls.{name}" for name in ("ca", "certificate", "key")},
