@@ -77,6 +77,7 @@ OWN = {
     "messaging_savedview_save": ALL,
     "messaging_lane_retry_head": OPERATE,
     "messaging_lane_skip_head": OPERATE,
+    "messaging_lane_try_now": OPERATE,
     "messaging_lane_pause": OPERATE,
     "messaging_lane_resume": OPERATE,
     "messaging_message_payload": OPERATE,
