@@ -1,4 +1,4 @@
-from django.apps import AppConfig, apps
+from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
 from integration_platform.roles import keep_roles
@@ -8,5 +8,5 @@ class IntegrationPlatformConfig(AppConfig):
     name = "integration_platform"
 
     def ready(self) -> None:
-        """After `messaging`, the last app that has tables: the permissions of all others exist by then."""
-        post_migrate.connect(keep_roles, sender=apps.get_app_config("messaging"), dispatch_uid="roles")
+        """This is the last app: the permissions of all others exist by then."""
+        post_migrate.connect(keep_roles, sender=self, dispatch_uid="roles")

@@ -57,6 +57,7 @@ SIDEBAR = {
                 _item("History", "history", "admin", "logentry"),
                 _item("Users", "person", "auth", "user"),
                 _item("Groups", "group", "auth", "group"),
+                _item("Logins", "login", "integration_platform", "logintally"),
             ],
         },
     ],

@@ -10,9 +10,13 @@ from django.db.models import Q
 
 OWN = Q(content_type__app_label__in=("connectors", "messaging"))
 LOOKING = OWN & Q(codename__startswith="view_") & ~Q(codename="view_payload")
-OPERATING = Q(content_type__app_label="messaging", codename__in=("view_payload", "operate_message", "operate_lane"))
+OPERATING = Q(
+    content_type__app_label="messaging", codename__in=("view_payload", "operate_message", "operate_lane")
+) | Q(content_type__app_label="admin", codename="view_logentry")
 CONFIGURING = Q(content_type__app_label="connectors")
-EVERYTHING = OWN | Q(content_type__app_label__in=("admin", "auth", "django_q"))
+RUNNING = Q(content_type__app_label="django_q", codename__startswith="view_")
+"""Looking only: a schedule names the function that it calls, any function."""
+EVERYTHING = OWN | Q(content_type__app_label__in=("admin", "auth", "integration_platform")) | RUNNING
 
 ROLES = {
     "viewer": LOOKING,

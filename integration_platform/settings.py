@@ -64,6 +64,7 @@ MIDDLEWARE = [
     "integration_platform.https.HttpsOnlyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "integration_platform.compression.AdminGZipMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -102,6 +103,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = ["integration_platform.formats"]
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # served from the packages themselves: no build step, no collectstatic
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
@@ -199,7 +201,9 @@ if BROKER_URL:
 UNFOLD = {
     "SITE_TITLE": "Integration platform",
     "SITE_HEADER": "Integration platform",
+    "SITE_SUBHEADER": "All times are UTC",
     "SITE_SYMBOL": "hub",
+    "SITE_URL": None,  # there is no site beside the admin
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": [lambda request: static("connectors/admin.css"), lambda request: static("messages/story.css")],
@@ -208,6 +212,8 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("connectors/favicon.svg")}
     ],
     "DASHBOARD_CALLBACK": "messages.admin.home.home",
+    "LOGIN": {"form": "integration_platform.login.CountedLoginForm"},
+    "COMMAND": {"search_callback": "messages.admin.palette.found"},
     "SIDEBAR": SIDEBAR,
 }
 

@@ -3,10 +3,11 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from integration_platform import health
+from integration_platform import health, login
 from messages.admin import interface
 
 urlpatterns = [
+    path("admin/login/", login.login),
     path("admin/api/", admin.site.admin_view(interface.index), name="api"),
     path("admin/api/<slug:slug>/", admin.site.admin_view(interface.of_route), name="api-route"),
     path("admin/", admin.site.urls),

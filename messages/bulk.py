@@ -16,6 +16,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 from django_q.tasks import async_task
 
+from connectors import audit
 from messages import lanes, operate
 from messages.choices import BulkState, BulkVerb, ItemState
 from messages.database import write
@@ -48,12 +49,14 @@ def prepare(verb: BulkVerb, messages: QuerySet[Message], *, by: Any, selection: 
     return bulk
 
 
-def start(bulk: Bulk, *, reason: str) -> bool:
+def start(bulk: Bulk, *, by: Any, reason: str) -> bool:
     """A person confirmed it. False if it runs already, or is over: a second click does nothing."""
     waiting = Bulk.objects.filter(pk=bulk.pk, state=BulkState.PREPARED)
-    started = bool(waiting.update(state=BulkState.RUNNING, reason=reason))
-    if started:
-        transaction.on_commit(_wake_the_queue)
+    with write():
+        started = bool(waiting.update(state=BulkState.RUNNING, reason=reason, started_by=by))
+        if started:
+            audit.record(bulk, by=by, text=f"Started: {bulk}, {bulk.selection or 'no selection'}. {reason}")
+            transaction.on_commit(_wake_the_queue)
     return started
 
 
@@ -64,14 +67,15 @@ def _wake_the_queue() -> None:
         log.exception("The queue could not be told about a bulk action; its schedule will find it.")
 
 
-def stop(bulk: Bulk) -> bool:
+def stop(bulk: Bulk, *, by: Any, reason: str) -> bool:
     """No further message is touched; what is done stays done. False if it is over already."""
     open_states = (BulkState.COLLECTING, BulkState.PREPARED, BulkState.RUNNING)
-    return bool(
-        Bulk.objects.filter(pk=bulk.pk, state__in=open_states).update(
-            state=BulkState.STOPPED, finished_at=timezone.now()
-        )
-    )
+    running = Bulk.objects.filter(pk=bulk.pk, state__in=open_states)
+    with write():
+        stopped = bool(running.update(state=BulkState.STOPPED, finished_at=timezone.now()))
+        if stopped:
+            audit.record(bulk, by=by, text=f"Stopped. {reason}")
+    return stopped
 
 
 def work(*, budget_seconds: float) -> int:
@@ -121,9 +125,9 @@ def _apply(bulk: Bulk, item: BulkItem) -> None:
     reason = f"{bulk.reason} (bulk action {bulk.pk})"
     try:
         if bulk.verb == BulkVerb.RETRY:
-            item.note = operate.retry(item.message, by=bulk.made_by, reason=reason)
+            item.note = operate.retry(item.message, by=bulk.started_by or bulk.made_by, reason=reason)
         else:
-            operate.cancel(item.message, by=bulk.made_by, reason=reason)
+            operate.cancel(item.message, by=bulk.started_by or bulk.made_by, reason=reason)
         item.state = ItemState.DONE
     except NotPossible as error:
         item.state, item.note = ItemState.REFUSED, str(error)[:200]

@@ -6,10 +6,10 @@ by now.
 
 from typing import Any
 
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.db.models import Model, Q
+from django.db.models import Q
 from django.utils import timezone
 
+from connectors import audit
 from connectors.catalogue import catalogue
 from messages import circuits, cloud_events, intake, lanes, steering, tracing
 from messages.database import write
@@ -30,7 +30,7 @@ def retry(message: Message, *, by: Any, reason: str) -> str:
         if retried is None:
             raise NotPossible("Only a failed, dead or cancelled message that still has its payload can be retried.")
         effect = AT_THE_END if retried.moved else "It kept its place in its lane."
-        _log(message, by, f"Retried. {effect} {reason}")
+        audit.record(message, by=by, text=f"Retried. {effect} {reason}")
     return effect
 
 
@@ -39,7 +39,7 @@ def cancel(message: Message, *, by: Any, reason: str) -> None:
     with write():
         if not steering.cancel(message.pk, reason=reason, now=timezone.now()):
             raise NotPossible("It is in a worker's hand, or it has come to its end already.")
-        _log(message, by, f"Cancelled. {reason}")
+        audit.record(message, by=by, text=f"Cancelled. {reason}")
 
 
 def resubmit(message: Message, body: bytes, *, by: Any, reason: str) -> Message:
@@ -62,8 +62,8 @@ def resubmit(message: Message, body: bytes, *, by: Any, reason: str) -> Message:
         replaced = steering.cancel(message.pk, reason=f"Resubmitted as {made}. {reason}", now=timezone.now())
         if not replaced and Message.objects.open().filter(pk=message.pk).exists():
             raise NotPossible("It is in a worker's hand; look again in a moment.")
-        _log(message, by, f"Edited and resubmitted as {made}. {reason}")
-        _log(made, by, f"Made by editing {message}. {reason}")
+        audit.record(message, by=by, text=f"Edited and resubmitted as {made}. {reason}")
+        audit.record(made, by=by, text=f"Made by editing {message}. {reason}")
     return made
 
 
@@ -73,8 +73,8 @@ def retry_head(lane: Lane, *, position: int, by: Any, reason: str) -> None:
         head = _head(lane, position)
         if head is None or (retried := steering.retry(head.pk)) is None or retried.moved:
             raise NotPossible("Only a dead head that still has its payload can be retried; look at it again.")
-        _log(lane, by, f"Retried the head. {reason}")
-        _log(head, by, f"Retried as the head of its lane. {reason}")
+        audit.record(lane, by=by, text=f"Retried the head. {reason}")
+        audit.record(head, by=by, text=f"Retried as the head of its lane. {reason}")
 
 
 def skip_head(lane: Lane, *, position: int, by: Any, reason: str) -> None:
@@ -86,8 +86,8 @@ def skip_head(lane: Lane, *, position: int, by: Any, reason: str) -> None:
         head = _head(lane, position)
         if head is None or not steering.cancel(head.pk, reason=reason, now=timezone.now()):
             raise NotPossible("The head is another one by now, or in a worker's hand, or there is none; look again.")
-        _log(lane, by, f"Skipped the head. {reason}")
-        _log(head, by, f"Skipped as the head of its lane. {reason}")
+        audit.record(lane, by=by, text=f"Skipped the head. {reason}")
+        audit.record(head, by=by, text=f"Skipped as the head of its lane. {reason}")
 
 
 def pause(lane: Lane, *, by: Any, reason: str) -> None:
@@ -95,7 +95,7 @@ def pause(lane: Lane, *, by: Any, reason: str) -> None:
     with write():
         if not steering.hold(lane.pk):
             raise NotPossible("The lane is paused already.")
-        _log(lane, by, f"Paused. {reason}")
+        audit.record(lane, by=by, text=f"Paused. {reason}")
 
 
 def resume(lane: Lane, *, by: Any, reason: str) -> None:
@@ -103,7 +103,7 @@ def resume(lane: Lane, *, by: Any, reason: str) -> None:
     with write():
         if not steering.unhold(lane.pk):
             raise NotPossible("The lane is not paused.")
-        _log(lane, by, f"Resumed. {reason}")
+        audit.record(lane, by=by, text=f"Resumed. {reason}")
 
 
 def try_now(lane: Lane, *, by: Any, reason: str) -> None:
@@ -111,7 +111,7 @@ def try_now(lane: Lane, *, by: Any, reason: str) -> None:
     with write():
         if not steering.hurry(lane.pk):
             raise NotPossible("The lane does not wait for another attempt.")
-        _log(lane, by, f"Tried its head now. {reason}")
+        audit.record(lane, by=by, text=f"Tried its head now. {reason}")
 
 
 def close_circuit(circuit: Circuit, *, by: Any, reason: str, hurry: bool = False) -> int:
@@ -124,8 +124,8 @@ def close_circuit(circuit: Circuit, *, by: Any, reason: str, hurry: bool = False
             raise NotPossible("The circuit is closed already.")
         hurried = steering.hurry_all(circuit.endpoint_id) if hurry else 0
         effect = f"Lanes that backed off and are tried now: {hurried}. " if hurry else ""
-        _log(circuit, by, f"Closed by hand. {effect}{reason}")
-        _log(circuit.endpoint, by, f"Closed its circuit by hand. {effect}{reason}")
+        audit.record(circuit, by=by, text=f"Closed by hand. {effect}{reason}")
+        audit.record(circuit.endpoint, by=by, text=f"Closed its circuit by hand. {effect}{reason}")
     return hurried
 
 
@@ -135,7 +135,3 @@ def _head(lane: Lane, position: int) -> Message | None:
     if now.head_position != position:
         return None
     return Message.objects.without_body().filter(lane=lane.pk, position=position).first()
-
-
-def _log(row: Model, by: Any, text: str) -> None:
-    LogEntry.objects.log_actions(by.pk, [row], CHANGE, change_message=text.strip(), single_object=True)

@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from rest_framework import exceptions
@@ -148,8 +149,17 @@ def plain_http(request: HttpRequest) -> HttpResponse:
 def _answer(request: HttpRequest, problem: Problem) -> HttpResponse:
     """The admin's pages are for people; everything else gets the document."""
     if request.path.startswith("/admin/") and problem.status != 500:
-        page = render(request, "problem.html", {"problem": problem.document()}, status=problem.status)
+        page = _page(request, problem)
         for name, value in problem.headers.items():
             page[name] = value
         return page
     return problem.response()
+
+
+def _page(request: HttpRequest, problem: Problem) -> HttpResponse:
+    """Within the shell for those who work in it, unless the database, which the shell asks, may be what failed."""
+    context: dict[str, Any] = {"problem": problem.document()}
+    if problem.status >= 500 or not (hasattr(request, "user") and admin.site.has_permission(request)):
+        return render(request, "problem.html", context, status=problem.status)
+    context |= {**admin.site.each_context(request), "title": problem.document()["title"]}
+    return render(request, "admin/problem.html", context, status=problem.status)

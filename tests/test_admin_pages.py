@@ -314,17 +314,25 @@ def test_pausing_is_a_post_with_permission_and_is_logged(configured: None) -> No
     asked = client.get(page, follow=True)
     assert asked.status_code == 200
     assert not Route.objects.get().paused
-    client.post(page, {"_form_submitted": "on"}, follow=True)
+    client.post(page, {"_form_submitted": "on", "reason": "ERP is down"}, follow=True)
 
     assert Route.objects.get().paused
-    assert "Paused." in client.get(reverse("admin:connectors_route_history", args=[route.pk])).content.decode()
+    assert (
+        "Paused. ERP is down" in client.get(reverse("admin:connectors_route_history", args=[route.pk])).content.decode()
+    )
 
 
 def test_pausing_without_permission_is_refused(configured: None) -> None:
     route = Route.objects.get()
     client = person("connectors.view_route")
 
-    answer = client.post(f"/admin/connectors/route/{route.pk}/pause/", {"_form_submitted": "on"})
+    answer = client.post(f"/admin/connectors/route/{route.pk}/pause/", {"_form_submitted": "on", "reason": "r"})
 
     assert answer.status_code in (302, 403)
     assert not Route.objects.get().paused
+
+
+def test_no_list_counts_its_filters_nor_leads_out_of_the_admin(admin_client: Client) -> None:
+    assert {page.show_facets for page in admin.site._registry.values()} == {admin.ShowFacets.NEVER}
+    assert "View site" not in admin_client.get(reverse("admin:index")).content.decode()
+    assert "Return to site" not in Client().get(reverse("admin:login")).content.decode()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.contrib import admin
 from django.db.models import Model
 from django.forms import Textarea
 from django.http import HttpRequest
@@ -12,6 +13,8 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from connectors import audit
+from connectors.admin.deleting import Kept
 from connectors.models.base import Named
 
 TEXT_ROWS = {
@@ -30,12 +33,16 @@ SHOWN_LINKS = 50
 class HiddenFromIndex:
     """Registered for permissions and links, but shown inside another page."""
 
+    show_facets = admin.ShowFacets.NEVER
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return False
 
 
 class ReadOnly:
     """Rows that the platform writes; people look."""
+
+    show_facets = admin.ShowFacets.NEVER  # each count of a filter's values reads the whole table
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -47,7 +54,14 @@ class ReadOnly:
         return False
 
 
-class NamedAdmin(ModelAdmin):
+class Audited:
+    """Pages whose changes are kept with their old and new values."""
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> list[Any]:
+        return audit.of_forms(form, formsets, add=add)
+
+
+class NamedAdmin(Audited, Kept, ModelAdmin):
     """Pages of objects with a slug and a name.
 
     `uses_fieldsets` are shown as soon as the object exists: what it is used by, and what it leads to. `parts` names
@@ -58,7 +72,7 @@ class NamedAdmin(ModelAdmin):
     uses_fieldsets: tuple[Any, ...] = ()
     parts: frozenset[str] = frozenset()
     list_per_page = 25
-    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     warn_unsaved_form = True
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

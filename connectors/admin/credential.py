@@ -12,16 +12,16 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
-from unfold.forms import BaseDialogForm
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
-    UnfoldAdminTextInputWidget,
     UnfoldBooleanWidget,
 )
 
-from connectors.admin.base import HiddenFromIndex
+from connectors import audit
+from connectors.admin.base import Audited, HiddenFromIndex
 from connectors.admin.pausing import back_to
+from connectors.admin.reason import ReasonForm
 from connectors.admin.senders import SHORTLY, steps
 from connectors.admin.snippets import snippets
 from connectors.choices import Scheme
@@ -137,14 +137,8 @@ class CredentialInline(TabularInline):
         return secret_state(credential)
 
 
-class ReasonForm(BaseDialogForm):
-    """Why: kept in the history."""
-
-    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
-
-
 @admin.register(Credential)
-class CredentialAdmin(HiddenFromIndex, ModelAdmin):
+class CredentialAdmin(Audited, HiddenFromIndex, ModelAdmin):
     form = CredentialPageForm
     list_display = ("application", "name", "scheme", "key_prefix", "state", "expires_at", "last_used_at")
     list_select_related = ("application",)
@@ -244,7 +238,7 @@ class CredentialAdmin(HiddenFromIndex, ModelAdmin):
             done = do(row)
             if done:
                 row.save()
-                self.log_change(request, row, f"{done} {form.cleaned_data['reason']}")
+                audit.record(row, by=request.user, text=f"{done} {form.cleaned_data['reason']}")
         self.message_user(request, done or "That was done before.", level="success" if done else "warning")
         return back_to(request, row)
 

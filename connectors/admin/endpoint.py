@@ -68,6 +68,8 @@ def _help(schemes: dict[str, Parameter]) -> str:
 class _NeverShown(UnfoldAdminTextareaWidget):
     """For a secret of several lines: what was typed does not come back with the errors either."""
 
+    is_secret = True
+
     def format_value(self, value: Any) -> str:
         return ""
 

@@ -7,7 +7,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from unfold.decorators import action
 
+from connectors import audit
 from connectors.admin.base import page_of
+from connectors.admin.reason import ReasonForm
 
 
 class Pausable:
@@ -29,11 +31,12 @@ class Pausable:
         dialog={
             "title": "Pause it?",
             "description": "Messages are accepted and wait in their lanes; synchronous calls get 503.",
+            "form_class": ReasonForm,
             "form_submit_text": "Pause",
         },
     )
-    def pause(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return set_paused(self, request, object_id, paused=True)
+    def pause(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return set_paused(self, request, object_id, paused=True, reason=form.cleaned_data["reason"])
 
     @action(
         description="Resume",
@@ -42,14 +45,15 @@ class Pausable:
         dialog={
             "title": "Resume it?",
             "description": "Waiting messages are sent, in order.",
+            "form_class": ReasonForm,
             "form_submit_text": "Resume",
         },
     )
-    def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return set_paused(self, request, object_id, paused=False)
+    def resume(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return set_paused(self, request, object_id, paused=False, reason=form.cleaned_data["reason"])
 
 
-def set_paused(page: Any, request: HttpRequest, object_id: str, *, paused: bool) -> HttpResponse:
+def set_paused(page: Any, request: HttpRequest, object_id: str, *, paused: bool, reason: str) -> HttpResponse:
     found = page.get_object(request, object_id)
     if found is None:
         raise Http404
@@ -58,7 +62,7 @@ def set_paused(page: Any, request: HttpRequest, object_id: str, *, paused: bool)
         if row.paused != paused:
             row.paused = paused
             row.save(update_fields=["paused", "updated_at"])
-            page.log_change(request, row, "Paused." if paused else "Resumed.")
+            audit.record(row, by=request.user, text=f"{'Paused' if paused else 'Resumed'}. {reason}")
     page.message_user(request, f"“{row}” is {'paused' if paused else 'resumed'}.", level="success")
     return back_to(request, row)
 

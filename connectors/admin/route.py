@@ -57,6 +57,7 @@ class RouteAdmin(Pausable, NamedAdmin):
     readonly_fields = ("addresses",)
     change_form_outer_after_template = "admin/connectors/route/setup.html"
     actions_detail = ("test", *Pausable.actions_detail)
+    instead = "Disable it instead."
     # a key that is left over stays visible: it is checked even where it is not used
     conditional_fields = {"ordering_key": "ordering == 'key' || ordering_key"}
     fieldsets = (

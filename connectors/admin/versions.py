@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,13 +9,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
-from unfold.forms import BaseDialogForm, PaginationInlineFormSet
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.forms import PaginationInlineFormSet
 
-from connectors import formats
+from connectors import audit, formats
 from connectors.admin.base import HiddenFromIndex, ReadOnly, page_of
 from connectors.admin.comparing import difference, lines_shown
 from connectors.admin.pausing import back_to
+from connectors.admin.reason import ReasonForm
 from connectors.mapping import InvalidMapping
 from connectors.models import MappingVersion
 
@@ -47,12 +46,6 @@ class VersionInline(ReadOnly, TabularInline):
         return format_html("<details><summary>{}</summary>{}</details>", title, json_block(version.definition))
 
 
-class RestoreForm(BaseDialogForm):
-    """Why: kept in the history."""
-
-    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
-
-
 @admin.register(MappingVersion)
 class MappingVersionAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
     list_display = ("mapping", "number", "created_at", "created_by")
@@ -79,11 +72,11 @@ class MappingVersionAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
         dialog={
             "title": "Restore this version?",
             "description": "It becomes the newest version, and is in force at once. The versions between stay.",
-            "form_class": RestoreForm,
+            "form_class": ReasonForm,
             "form_submit_text": "Restore",
         },
     )
-    def restore(self, request: HttpRequest, form: RestoreForm, object_id: str) -> HttpResponse:
+    def restore(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
         version = self.get_object(request, object_id)
         if version is None:
             raise Http404
@@ -94,7 +87,7 @@ class MappingVersionAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
             return back_to(request, version)
         if made is not None:
             note = f"Restored version {version.number} as version {made.number}. {form.cleaned_data['reason']}"
-            self.log_change(request, version.mapping, note)
+            audit.record(version.mapping, by=request.user, text=note)
         said = f"Version {made.number} is in force." if made else "It is in force already."
         self.message_user(request, said, level="success")
         return back_to(request, version.mapping)

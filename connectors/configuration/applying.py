@@ -12,8 +12,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from connectors import audit, formats
 from connectors import auth as auths
-from connectors import formats
 from connectors import mapping as mappings
 from connectors.advice import advice
 from connectors.choices import (
@@ -63,8 +63,10 @@ class Change:
         return f"{self.action} {self.kind} {self.slug}{f' ({self.detail})' if self.detail else ''}"
 
 
-def apply_configuration(text: str, *, environ: Mapping[str, str], check: bool = False) -> list[Change]:
+def apply_configuration(text: str, *, environ: Mapping[str, str], check: bool = False, by: Any = None) -> list[Change]:
     """Upserts everything in the file, in one transaction; one Change for each object, in the order of the work.
+
+    What was created and changed is kept in the history of each object, as the deed of `by` if somebody is named.
 
     With `check` the same is done and taken back. Raises InvalidConfiguration, with all faults; then nothing is changed.
     """
@@ -73,7 +75,7 @@ def apply_configuration(text: str, *, environ: Mapping[str, str], check: bool = 
     if isinstance(version, bool) or not isinstance(version, int) or version != 1:
         top.fault("version", "it has to be 1")
     with transaction.atomic():
-        changes = _Applying(top).run()
+        changes = _Applying(top, by).run()
         if top.faults or check:
             transaction.set_rollback(True)
     if top.faults:
@@ -82,8 +84,9 @@ def apply_configuration(text: str, *, environ: Mapping[str, str], check: bool = 
 
 
 class _Applying:
-    def __init__(self, top: Section) -> None:
+    def __init__(self, top: Section, by: Any) -> None:
         self.top = top
+        self.by = by
         self.changes: list[Change] = []
         self.named: dict[str, set[str]] = {}
         self.tables: dict[str, LookupTable] = {}
@@ -149,7 +152,8 @@ class _Applying:
         definitions = [row for _, row in rows if row]
         if mapping.pk is None or _differs(mapping.definition().get("fields", []), definitions):
             values["fields"] = MISSING
-        change = self._save("mapping", section, mapping, values)
+        rows_told = {"fields": (mapping.definition().get("fields") if mapping.pk else None, definitions)}
+        change = self._save("mapping", section, mapping, values, told=rows_told)
         if change is None or len(section.faults) > before:
             return
         if "fields" in values:
@@ -378,14 +382,19 @@ class _Applying:
         section.end()
         self._save("route", section, route, values)
 
-    def _save(self, kind: str, section: Section, row: Any, values: dict[str, Any], *, slug: str = "") -> Change | None:
+    def _save(
+        self, kind: str, section: Section, row: Any, values: dict[str, Any], *, slug: str = "", told: Any = None
+    ) -> Change | None:
         """Saves a row whose attributes differ, after the model's own checks; their faults get the file's paths.
+
+        `told` has the old and new value of what the caller puts into the row; without them it is a secret.
 
         A value MISSING marks what the caller puts into the row. Returns None where the row, or one that it rests on, is
         faulty; what is absent has been reported by then.
         """
         new = row.pk is None
         changed = [] if new else [key for key, value in values.items() if _differs(getattr(row, key, None), value)]
+        old = {name: getattr(row, name, None) for name in changed}
         for name, value in values.items():
             if value is not MISSING:
                 setattr(row, name, value)
@@ -402,6 +411,8 @@ class _Applying:
             return None
         if new or changed:
             row.save()
+            if self.by is not None:
+                audit.record(row, by=self.by, text=_told(changed, old, values, told or {}), added=new)
         action = "created" if new else "changed" if changed else "unchanged"
         detail = ", ".join(_KEYS.get(name, name) for name in changed)
         self.changes.append(Change(action, kind, slug or row.slug, detail))
@@ -409,6 +420,7 @@ class _Applying:
 
 
 _TARGET_LENGTH = FieldRow._meta.get_field("target").max_length or 0
+_SECRET = ("tls_key", "secret_values")
 _OWNERS = ("application", "source", "endpoint")
 _KEYS = {
     **{f"tls_{name}": f"tls.{name}" for name in ("ca", "certificate", "key")},
@@ -418,6 +430,15 @@ _KEYS = {
     **{f"rate_{name}": f"rate.{name}" for name in ("calls", "per")},
     "__all__": "",
 }
+
+
+def _told(changed: list[str], old: dict[str, Any], new: dict[str, Any], told: dict[str, Any]) -> list[Any]:
+    """The history's entry; of what is a secret, that it was replaced."""
+    if not changed:
+        return [{"added": {}}]
+    hidden = {name for name in changed if name in _SECRET or new[name] is MISSING}
+    pairs = {name: audit.REPLACED if name in hidden else (old[name], new[name]) for name in changed}
+    return audit.changed({_KEYS.get(name, name): told.get(name, pair) for name, pair in pairs.items()})
 
 
 def _find(model: Callable[..., Any], **by: Any) -> Any:

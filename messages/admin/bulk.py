@@ -98,13 +98,18 @@ class BulkAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     list_display = ("__str__", "state_listed", "selection", "come_far", "made_by", "made")
     list_display_links = ("__str__",)
     list_filter = ("state", "verb")
-    list_select_related = ("made_by",)
+    list_select_related = ("made_by", "started_by")
     list_per_page = 25
     paginator = UncountedPaginator
     actions_detail = ("start", "stop")
     change_form_outer_after_template = "admin/messaging/bulk/progress.html"
-    fields = (("state_shown", "verb"), ("selection", "total"), ("made_by", "made"), ("reason", "finished"))
-    readonly_fields = ("state_shown", "verb", "selection", "total", "made_by", "made", "reason", "finished")
+    fields = (
+        *(("state_shown", "verb"), ("selection", "total"), ("made_by", "made"), ("started_by", "finished")),
+        "reason",
+    )
+    readonly_fields = (
+        *("state_shown", "verb", "selection", "total", "made_by", "made", "started_by", "finished", "reason"),
+    )
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(OPERATE)
@@ -158,7 +163,7 @@ class BulkAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     )
     def start(self, request: HttpRequest, form: StartForm, object_id: str) -> HttpResponse:
         def do(made: Bulk) -> str:
-            if not bulk.start(made, reason=form.cleaned_data["reason"]):
+            if not bulk.start(made, by=request.user, reason=form.cleaned_data["reason"]):
                 raise NotPossible("It has been started already, or it is over.")
             return "Started."
 
@@ -167,9 +172,8 @@ class BulkAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     @verb("Stop", "stop", "No further message is touched; what is done stays done.")
     def stop(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
         def do(made: Bulk) -> str:
-            if not bulk.stop(made):
+            if not bulk.stop(made, by=request.user, reason=form.cleaned_data["reason"]):
                 raise NotPossible("It is over already.")
-            self.log_change(request, made, f"Stopped. {form.cleaned_data['reason']}")
             return "Stopped."
 
         return carry_out(self, request, object_id, do)

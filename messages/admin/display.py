@@ -127,6 +127,15 @@ def why(standing: Standing) -> SafeString:
     )
 
 
+def roughly(span: timedelta) -> str:
+    """A span in its largest unit alone: 5 min, 3 h, 2 d."""
+    seconds = max(0, int(span.total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
 def moment(value: datetime | None) -> str:
     """To the millisecond: messages of one second have an order."""
     return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03d}"

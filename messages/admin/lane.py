@@ -21,10 +21,11 @@ from messages.admin import lane_story
 from messages.admin.display import duration, label, moment, why
 from messages.admin.once import ReadOnce
 from messages.admin.paging import FixedOrder, UncountedPaginator
+from messages.admin.saved_views import WithViews
 from messages.admin.verbs import HeadForm, ReasonForm, SkipForm, carry_out, verb
 from messages.choices import Hold, Standstill, Status
 from messages.database import clock_reading
-from messages.models import Lane, Message, Worker
+from messages.models import Lane, Message, SavedView, Worker
 from messages.standing import WITH_STANDING, standstill
 
 
@@ -76,7 +77,8 @@ SILENT_AFTER = timedelta(minutes=1)
 
 
 @admin.register(Lane)
-class LaneAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
+class LaneAdmin(WithViews, FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
+    views_of = SavedView.List.LANES
     list_display = ("__str__", "standing", "waiting", "oldest", "reason_shown", "next_look", "worker")
     list_filter = (WorkFilter, "hold", "route")
     actions_detail = ("try_now", "retry_head", "skip_head", "pause", "resume")

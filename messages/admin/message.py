@@ -4,8 +4,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
-from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import path
@@ -14,25 +12,22 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
+from connectors import audit
 from connectors.admin.base import ReadOnly, links
 from messages import operate, tracing
-from messages.admin import activity, bulk, resubmission, samples, search, story, trials
+from messages.admin import activity, resubmission, samples, story, trials
 from messages.admin.display import (
-    STATUS_COLOURS,
-    duration,
     may_see_payloads,
     moment,
 )
+from messages.admin.message_list import MessageList
 from messages.admin.once import MAX_KEY_DIGITS, ReadOnce
-from messages.admin.paging import FixedOrder, UncountedPaginator
-from messages.admin.periods import ReceivedFilter
 from messages.admin.verbs import CancelForm, MessageForm, carry_out, verb
-from messages.choices import PROCESSING, BulkVerb
+from messages.choices import PROCESSING
 from messages.models import Message
 from messages.standing import WITH_STANDING
 from messages.steering import CANCELLABLE, RETRYABLE
 
-OPERATE = "messaging.operate_message"
 SHOWN_WITH = (
     *("route", "lane", "lane__route", "result", "resubmission_of"),
     *(f"route__{name}" for name in WITH_STANDING),
@@ -42,16 +37,9 @@ UNSHOWN = ("route__schema", "route__endpoint__auth_secrets", "lane__route__schem
 
 
 @admin.register(Message)
-class MessageAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
-    list_display = ("correlation_id", "standing", "route", "mode", "lane_key", "keys", "received", "took")
-    list_filter = ("status", ReceivedFilter, "route")
-    list_select_related = ("route", "lane", "lane__route")
-    list_per_page = 25
-    show_full_result_count = False
-    paginator = UncountedPaginator
-    search_fields = ("correlation_id",)
-    search_help_text = "A correlation id or its beginning, or a search key: 4711 or order:4711"
-    actions = ("retry_selected", "cancel_selected")
+class MessageAdmin(MessageList, ReadOnce, ReadOnly, ModelAdmin):
+    """The page of one message, and the addresses around it; `message_list` says what the list is."""
+
     actions_detail = ("retry", "cancel", "edit")
     change_form_outer_before_template = "admin/messaging/message/standing.html"
     change_form_outer_after_template = "admin/messaging/message/story.html"
@@ -64,11 +52,6 @@ class MessageAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     )
     readonly_fields = tuple(name for pair in fields for name in pair)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        """`read_at` is the database's clock, read once for all rows."""
-        rows = super().get_queryset(request).defer("body", "headers")
-        return rows.prefetch_related("search_keys").annotate(read_at=Now())
-
     def read_object(self, request: HttpRequest, object_id: Any, from_field: str | None) -> Any:
         """All that its page shows of it in one query; the payload only where it is shown."""
         number = str(object_id)
@@ -78,9 +61,6 @@ class MessageAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
         before = ("resubmission_of__body", "resubmission_of__headers")
         rows = self.get_queryset(request).select_related(*SHOWN_WITH).defer(None).defer(*unread, *before, *UNSHOWN)
         return story.with_neighbours(rows).filter(pk=number).first()
-
-    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        return search.find(queryset, search_term.strip()), False
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view
@@ -94,10 +74,6 @@ class MessageAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
             path("routes/<int:pk>/test/", view(self.send_message), name="messaging_route_test"),
         ]
         return [*own, *super().get_urls()]
-
-    def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A method, since the shell looks a permission's name up in the database before there is one."""
-        return request.user.has_perm(OPERATE)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Only the verbs that can do something now; each looks again when it is meant."""
@@ -164,21 +140,14 @@ class MessageAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     def activity(self, request: HttpRequest, pk: int) -> HttpResponse:
         return activity.activity(self, request, pk)
 
-    @admin.action(description="Retry…", permissions=["operate"])
-    def retry_selected(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
-        return bulk.prepare(self, request, BulkVerb.RETRY, queryset)
-
-    @admin.action(description="Cancel…", permissions=["operate"])
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
-        return bulk.prepare(self, request, BulkVerb.CANCEL, queryset)
-
     def download(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The bytes exactly as they were received."""
+        """The bytes exactly as they were received; that they were fetched is kept in the history."""
         if not self.has_view_permission(request) or not may_see_payloads(request):
             raise PermissionDenied
         message = get_object_or_404(Message, pk=pk)
         if message.purged_at is not None:
             raise Http404("Retention removed this payload.")
+        audit.record(message, by=request.user, text="Downloaded the payload.")
         disposition = f'attachment; filename="{message.correlation_id}.bin"'
         return HttpResponse(
             bytes(message.body), content_type="application/octet-stream", headers={"Content-Disposition": disposition}
@@ -192,19 +161,6 @@ class MessageAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
             response["HX-Refresh"] = "true"  # something came of it: the facts, bodies and verbs around it change, too
         return response
 
-    @display(description="Status", label=STATUS_COLOURS)
-    def standing(self, message: Any) -> str:
-        return str(message.standing(message.read_at))
-
-    @display(description="Pattern")
-    def mode(self, message: Message) -> str:
-        """Short, so that the list fits a laptop's screen."""
-        return str(message.pattern)
-
-    @display(description="Lane")
-    def lane_key(self, message: Message) -> str:
-        return f"{message.lane.key or 'whole route'} #{message.position}"
-
     @display(description="Search keys")
     def keys(self, message: Message) -> str:
         return ", ".join(str(key) for key in message.search_keys.all()) or "–"
@@ -216,12 +172,6 @@ class MessageAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     @display(description="Completed")
     def completed(self, message: Message) -> str:
         return moment(message.completed_at)
-
-    @display(description="Time")
-    def took(self, message: Any) -> str:
-        """From its acceptance to its end, or till now."""
-        end = message.completed_at or message.read_at
-        return duration(end - message.received_at)
 
     @display(description="Route")
     def route_shown(self, message: Message) -> SafeString:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib import admin
 from django.core.paginator import Paginator
 from django.http import HttpRequest
 from django.utils.functional import cached_property
@@ -18,12 +19,36 @@ class UncountedPaginator(Paginator):
         return len(rows.order_by().values_list("pk", flat=True)[:COUNTED])
 
 
+class FixedPages:
+    """For a change list: its order, and no word about how many rows there are in all."""
+
+    fixed: list[str]
+
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[str]:
+        return self.fixed
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)  # type: ignore[misc]
+        if not self.has_active_filters and not self.query:  # type: ignore[attr-defined]
+            self.full_result_count = self.result_count  # type: ignore[attr-defined]
+
+
 class FixedOrder:
-    """A list in its own order, whatever the address asks for: any other one would sort all rows."""
+    """A list in its own order, whatever the address asks for: any other one would sort all rows.
+
+    Nor may an address look for anything but the list's own filters and `looked_up`: every other column has no index.
+    """
 
     ordering: tuple[str, ...] = ("-pk",)
     sortable_by: tuple[str, ...] = ()
+    show_facets = admin.ShowFacets.NEVER
+    looked_up: frozenset[str] = frozenset()
+
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        name = lookup.removesuffix("__exact").removesuffix("__id").removesuffix("__isnull")
+        filters: Any = self.list_filter  # type: ignore[attr-defined]
+        return name in self.looked_up or name in {getattr(one, "parameter_name", one) for one in filters}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         base: Any = super().get_changelist(request, **kwargs)  # type: ignore[misc]
-        return type("FixedChangeList", (base,), {"get_ordering": lambda *_: list(self.ordering)})
+        return type("FixedChangeList", (FixedPages, base), {"fixed": list(self.ordering)})

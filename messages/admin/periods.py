@@ -4,10 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils import timezone
 
 from messages.models import Message
 
@@ -29,13 +26,7 @@ def since(messages: Any, moment: datetime) -> Any:
     return messages.none() if first is None else messages.filter(pk__gte=first)
 
 
-class ReceivedFilter(admin.SimpleListFilter):
-    title = "received"
-    parameter_name = "received"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("hour", "In the last hour"), ("day", "In the last 24 hours"), ("week", "In the last 7 days")]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        span = PERIODS.get(self.value() or "")
-        return queryset if span is None else since(queryset, timezone.now() - span)
+def before(messages: Any, moment: datetime) -> Any:
+    """Those of `messages` received before it."""
+    first = first_since(moment).values_list("pk", flat=True).first()
+    return messages if first is None else messages.filter(pk__lt=first)

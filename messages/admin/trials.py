@@ -4,14 +4,13 @@ import time
 from typing import Any
 
 from django import forms
-from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from connectors import formats
+from connectors import audit, formats
 from connectors.admin.base import page_of
 from connectors.catalogue import RoutePlan, catalogue, plan_of
 from connectors.choices import Pattern
@@ -154,4 +153,4 @@ def _page(
 
 
 def _log(request: HttpRequest, row: Any, text: str) -> None:
-    admin.site.get_model_admin(type(row)).log_change(request, row, text)
+    audit.record(row, by=request.user, text=text)

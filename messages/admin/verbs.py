@@ -8,22 +8,14 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 from connectors.admin.pausing import back_to
+from connectors.admin.reason import ReasonForm
 from messages.admin.display import moment, status_label
 from messages.admin.evidence import wrong_with
 from messages.admin.once import MAX_KEY_DIGITS
 from messages.exceptions import NotPossible
 from messages.models import Lane, Message
-
-
-class ReasonForm(BaseDialogForm):
-    """Why: kept in the history. `for_good`: what it does cannot be taken back, and its button is red."""
-
-    for_good = False
-    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
 
 
 class MessageForm(ReasonForm):

@@ -7,6 +7,7 @@ from messages.models.lane import Lane
 from messages.models.message import Message
 from messages.models.rejection import Rejection
 from messages.models.result import Result
+from messages.models.saved_view import SavedView
 from messages.models.search_key import SearchKey
 from messages.models.worker import Worker
 
@@ -21,6 +22,7 @@ __all__ = [
     "Message",
     "Rejection",
     "Result",
+    "SavedView",
     "SearchKey",
     "Worker",
 ]

@@ -17,6 +17,8 @@ class Bulk(models.Model):
     reason = models.CharField(max_length=500, blank=True)
     state = models.CharField(max_length=10, choices=BulkState.choices, default=BulkState.COLLECTING)
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    """Who confirmed it: what it does to each message is that person's deed, whoever made the selection."""
     total = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
     refused = models.PositiveIntegerField(default=0)

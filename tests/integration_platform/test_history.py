@@ -18,7 +18,7 @@ def test_verbs_are_found_by_person_and_stay_as_they_are(admin_client: Client) ->
     page = reverse("admin:admin_logentry_changelist")
 
     everything = admin_client.get(page).content.decode()
-    adas = admin_client.get(page, {"user__id__exact": ada.pk}).content.decode()
+    adas = admin_client.get(page, {"person": ada.pk}).content.decode()
     entry = LogEntry.objects.get(user=ada)
     own = reverse("admin:admin_logentry_change", args=[entry.pk])
     tried = [

@@ -45,7 +45,7 @@ def run(made: Bulk) -> Bulk:
 
 def test_messages_are_retried_oldest_first_in_each_lane(failed: list[Message], agent: User) -> None:
     made = prepared(agent)
-    assert bulk.start(made, reason="ERP is back")
+    assert bulk.start(made, by=agent, reason="ERP is back")
 
     run(made)
 
@@ -53,16 +53,42 @@ def test_messages_are_retried_oldest_first_in_each_lane(failed: list[Message], a
     for key, expected in (("A", failed[0::2]), ("B", failed[1::2])):
         waiting = Message.objects.filter(lane=lane(key), status=Status.QUEUED).order_by("position")
         assert list(waiting) == expected
-    assert LogEntry.objects.filter(user=agent).count() == 6
+    assert LogEntry.objects.filter(user=agent).count() == 7  # its start, and each message
     assert f"ERP is back (bulk action {made.pk})" in LogEntry.objects.first().get_change_message()  # type: ignore[union-attr]
     assert set(BulkItem.objects.values_list("note", flat=True)) == {operate.AT_THE_END}
+
+
+def test_deeds_are_those_of_whoever_confirmed_them(failed: list[Message], agent: User) -> None:
+    """One person selects, another one starts and stops: the history names the one who did it."""
+    other = User.objects.create_user("other", is_staff=True)
+    made = prepared(agent)
+
+    bulk.start(made, by=other, reason="ERP is back")
+    bulk.start(made, by=agent, reason="too late")
+    run(made)
+
+    told = [entry.get_change_message() for entry in LogEntry.objects.filter(content_type__model="bulk")]
+    assert (made.made_by, made.started_by) == (agent, other)
+    assert set(LogEntry.objects.values_list("user__username", flat=True)) == {"other"}
+    assert told == ["Started: Retry 6 messages, failed. ERP is back"]
+
+
+def test_stop_is_in_the_history(failed: list[Message], agent: User) -> None:
+    made = prepared(agent)
+    bulk.start(made, by=agent, reason="go")
+
+    bulk.stop(made, by=agent, reason="wrong filter")
+    bulk.stop(made, by=agent, reason="once more")
+
+    told = [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")]
+    assert told[1:] == ["Stopped. wrong filter"]
 
 
 def test_selection_is_frozen(failed: list[Message], agent: User) -> None:
     made = prepared(agent)
     late = push(configure_route(ordering_key="lane", on_failure="skip"), "C").message
     Message.objects.filter(pk=late.pk).update(status=Status.FAILED)
-    bulk.start(made, reason="r")
+    bulk.start(made, by=agent, reason="r")
 
     run(made)
 
@@ -93,7 +119,7 @@ def test_selection_that_is_stopped_while_it_is_written_down_stays_stopped(
 def test_second_click_starts_nothing(failed: list[Message], agent: User) -> None:
     made = prepared(agent)
 
-    assert [bulk.start(made, reason="r"), bulk.start(made, reason="r")] == [True, False]
+    assert [bulk.start(made, by=agent, reason="r"), bulk.start(made, by=agent, reason="r")] == [True, False]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -102,7 +128,7 @@ def test_confirmation_wakes_the_queue() -> None:
     push(configure_route())
     made = bulk.prepare(BulkVerb.CANCEL, Message.objects.all(), by=agent, selection="all")
 
-    bulk.start(made, reason="r")
+    bulk.start(made, by=agent, reason="r")
 
     assert OrmQ.objects.count() == 1
 
@@ -111,7 +137,7 @@ def test_work_goes_on_where_it_was_left(failed: list[Message], agent: User, monk
     """The worker dies in the middle of a step: the step is undone as a whole, the one before it stays."""
     monkeypatch.setattr(bulk, "STEP", 2)
     made = prepared(agent)
-    bulk.start(made, reason="r")
+    bulk.start(made, by=agent, reason="r")
     original, calls = operate.retry, []
 
     def dies(*arguments: Any, **options: Any) -> str:
@@ -130,13 +156,13 @@ def test_work_goes_on_where_it_was_left(failed: list[Message], agent: User, monk
 
     assert (made.state, made.done) == (BulkState.FINISHED, 6)
     assert BulkItem.objects.filter(state=ItemState.DONE).count() == 6
-    assert LogEntry.objects.count() == 6
+    assert LogEntry.objects.filter(content_type__model="message").count() == 6
 
 
 def test_message_that_the_verb_does_not_fit_any_more_is_told(failed: list[Message], agent: User) -> None:
     made = prepared(agent)
     operate.retry(failed[0], by=agent, reason="somebody was faster")
-    bulk.start(made, reason="r")
+    bulk.start(made, by=agent, reason="r")
 
     run(made)
 
@@ -146,9 +172,9 @@ def test_message_that_the_verb_does_not_fit_any_more_is_told(failed: list[Messag
 
 def test_stopped_action_touches_nothing_more(failed: list[Message], agent: User) -> None:
     made = prepared(agent)
-    bulk.start(made, reason="r")
+    bulk.start(made, by=agent, reason="r")
 
-    assert [bulk.stop(made), bulk.stop(made)] == [True, False]
+    assert [bulk.stop(made, by=agent, reason="r"), bulk.stop(made, by=agent, reason="r")] == [True, False]
     run(made)
 
     assert (made.state, made.done) == (BulkState.STOPPED, 0)
@@ -159,7 +185,7 @@ def test_waiting_messages_are_cancelled_together(agent: User) -> None:
     for _ in range(45):
         push(plan)
     made = bulk.prepare(BulkVerb.CANCEL, Message.objects.open(), by=agent, selection="waiting")
-    bulk.start(made, reason="wrong import")
+    bulk.start(made, by=agent, reason="wrong import")
 
     assert tasks.work_bulks() == 45
 

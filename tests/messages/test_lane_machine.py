@@ -426,7 +426,7 @@ class Lanes(RuleBasedStateMachine):
         prepared = bulk.prepare(verb, selected, by=self.plans.agent, selection="the whole lanes")
         self.decide_too_late(meanwhile)
         self.every_row_is_as_it_must_be()
-        assert bulk.start(prepared, reason="r")
+        assert bulk.start(prepared, by=self.plans.agent, reason="r")
         bulk.work(budget_seconds=600)
         now = clock_reading()
         won = [lane.retry(one) if verb == BulkVerb.RETRY else lane.cancel(one, now) for lane, one in chosen]

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, CommandParser
 
+from connectors import audit
 from connectors.configuration import MAX_BYTES, Change, InvalidConfiguration, apply_configuration
 from connectors.management.database import DatabaseCommand
 
@@ -18,12 +20,13 @@ class Command(DatabaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, help="YAML or JSON.")
         parser.add_argument("--check", action="store_true", help="Only print what would happen.")
+        parser.add_argument("--by", help="The username that the history names, instead of “command-line”.")
 
-    def handle(self, *, file: Path, check: bool, **options: Any) -> None:
+    def handle(self, *, file: Path, check: bool, by: str | None = None, **options: Any) -> None:
         """Prints a line for each object; of an invalid file, a line for each fault to standard error."""
         text = read_text(file)
         try:
-            changes = apply_configuration(text, environ=os.environ, check=check)
+            changes = apply_configuration(text, environ=os.environ, check=check, by=None if check else person(by))
         except InvalidConfiguration as error:
             for fault in error.faults:
                 self.stderr.write(fault)
@@ -41,6 +44,17 @@ def summary(changes: Sequence[Change]) -> str:
     counts = Counter(change.action for change in changes)
     told = [f"{counts[word]} {word}" for word in ("created", "changed") if counts[word]]
     return f"{', '.join(told)}." if told else f"Nothing to change: {len(changes)} object{'s' * (len(changes) != 1)}."
+
+
+def person(username: str | None) -> Any:
+    """Who the history names. Raises CommandError where there is no such account."""
+    if username is None:
+        return audit.command_line()
+    people = get_user_model()
+    account = people._default_manager.filter(**{people.USERNAME_FIELD: username}).first()
+    if account is None:
+        raise CommandError(f"There is no account {username!r}.")
+    return account
 
 
 def read_text(file: Path) -> str:

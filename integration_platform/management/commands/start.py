@@ -23,6 +23,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
+from connectors import audit
 from connectors.configuration import apply_configuration
 from connectors.models import Application, Endpoint
 from integration_platform.environment import HOST
@@ -142,7 +143,8 @@ def prepare_demo(port: int) -> int:
     demo_port = free_port(port + 1)
     base = f"http://127.0.0.1:{demo_port}"
     if not Application.objects.filter(slug=DEMO_APPLICATION).exists():
-        apply_configuration(DEMO_FILE.read_text(), environ={**os.environ, "DEMO_DESTINATION": base})
+        environ = {**os.environ, "DEMO_DESTINATION": base}
+        apply_configuration(DEMO_FILE.read_text(), environ=environ, by=audit.command_line())
     for endpoint in Endpoint.objects.filter(application__slug=DEMO_APPLICATION):
         parts = urlsplit(endpoint.url)
         if parts.hostname == "127.0.0.1" and parts.port != demo_port:

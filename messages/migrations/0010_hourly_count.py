@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('connectors', '0010_rate_limit'),
-        ('messaging', '0007_rejection_search'),
+        ('messaging', '0009_saved_view'),
     ]
 
     operations = [
