@@ -20,7 +20,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from connectors.admin.base import HiddenFromIndex
+from connectors.admin.base import HiddenFromIndex, page_of
 from connectors.admin.pausing import back_to
 from connectors.admin.senders import request_in_shell, steps
 from connectors.choices import Scheme
@@ -128,15 +128,27 @@ class CredentialInline(TabularInline):
     model = Credential
     form = CredentialForm
     extra = 0
-    fields = ("name", "scheme", "username", "secret_state", "new_secret", "enabled")
-    readonly_fields = ("secret_state",)
-    show_change_link = True
+    fields = ("name", "scheme", "username", "secret_state", "new_secret", "enabled", "more")
+    readonly_fields = ("secret_state", "more")
     hide_title = True
     verbose_name_plural = "credentials: how it proves who it is when it calls us"
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Who may only look sees no empty column for secrets."""
+        may_change = self.has_change_permission(request, obj) or self.has_add_permission(request, obj)
+        return tuple(name for name in self.fields if may_change or name != "new_secret")
 
     @display(description="Secret")
     def secret_state(self, credential: Credential) -> str:
         return secret_state(credential)
+
+    @display(description="More")
+    def more(self, credential: Credential) -> SafeString:
+        """To its own page: the shell's link there stands in a title, which a table has no room for."""
+        if not credential.pk:
+            return format_html("{}", "")
+        text = '<a class="platform-link" href="{}" aria-label="{}">Rotate, revoke, set up</a>'
+        return format_html(text, page_of(credential), f"{credential.name}: rotate, revoke, set up")
 
 
 class ReasonForm(BaseDialogForm):

@@ -1,5 +1,6 @@
 """Routes: one integration point each."""
 
+import shlex
 from typing import Any
 
 from django import forms
@@ -13,7 +14,8 @@ from unfold.decorators import action, display
 
 from connectors.admin.base import NamedAdmin, page_of
 from connectors.admin.pausing import Pausable
-from connectors.admin.senders import request_in_shell, steps
+from connectors.admin.prefill import example_body
+from connectors.admin.senders import BODY, request_in_shell, steps
 from connectors.models import Credential, Route
 
 
@@ -119,7 +121,7 @@ class RouteAdmin(Pausable, NamedAdmin):
         return response
 
     def has_test_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perms(("messaging.operate_message", "messaging.view_payload"))
+        return may_send(request)
 
     @action(description="Send a test message", icon="send", permissions=["test"])
     def test(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -138,6 +140,12 @@ class RouteAdmin(Pausable, NamedAdmin):
         return format_html_join("", '<div><code class="platform-code">{}</code></div>', ((url,) for url in urls))
 
 
+def may_send(request: HttpRequest) -> bool:
+    """A test message: whoever configures routes tries them out, whoever works on messages sees what became of it."""
+    operator = request.user.has_perms(("messaging.operate_message", "messaging.view_payload"))
+    return operator or request.user.has_perm("connectors.change_route")
+
+
 def setup(route: Route, base: str) -> dict[str, Any]:
     """What callers need: a first request for each credential; and what is still in the way of it."""
     credentials = [one for one in route.source.credentials.order_by("name") if is_open(one)]
@@ -151,11 +159,13 @@ def setup(route: Route, base: str) -> dict[str, Any]:
     if route.endpoint.paused:
         missing.append((f"The endpoint {route.endpoint} is paused: messages wait.", page_of(route.endpoint)))
     address = f"{base}webhooks/{route.slug}"
+    body = f"BODY={shlex.quote(example_body(route))}"
     calls = [
         {
             "credential": credential,
+            "url": page_of(credential),
             "steps": steps(credential.scheme),
-            "request": f"SECRET='…'\n{request_in_shell(credential, address)}",
+            "request": f"SECRET='…'\n{request_in_shell(credential, address).replace(BODY, body, 1)}",
         }
         for credential in credentials
     ]

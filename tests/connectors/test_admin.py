@@ -377,6 +377,16 @@ def test_page_says_what_the_sender_has_to_do(admin: Client, scheme: str) -> None
     assert "SECRET=" in text
 
 
+def test_credential_is_reached_by_clicking_from_application_and_route(admin: Client) -> None:
+    credential = factories.CredentialFactory()
+    route = factories.RouteFactory(source=credential.application)
+    pages = [page("application_change", credential.application.pk), page("route_change", route.pk)]
+
+    texts = [admin.get(address).content.decode() for address in pages]
+
+    assert [f'href="{page("credential_change", credential.pk)}"' in text for text in texts] == [True, True]
+
+
 def test_application_leads_to_its_endpoints_and_routes(admin: Client) -> None:
     route = factories.RouteFactory()
     endpoint = factories.EndpointFactory(application=route.source)

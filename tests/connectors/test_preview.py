@@ -152,12 +152,50 @@ def test_sample_of_a_reply_mapping_is_what_came_back(mapping: Mapping) -> None:
     assert "&quot;invoice&quot;: 1.10" in text
 
 
-def test_message_that_holds_no_sample_is_not_found(mapping: Mapping) -> None:
+def test_message_that_holds_no_sample_says_so(mapping: Mapping) -> None:
     message = factories.MessageFactory(lane__route__mapping=mapping, body=b"{")
     url = reverse("admin:messaging_message_sample", args=[message.pk])
 
-    assert person("view_message", "view_payload").get(url, {"mapping": mapping.pk}).status_code == 404
+    text = person("view_message", "view_payload").get(url, {"mapping": mapping.pk}).content.decode()
+
+    assert f"Nothing in {message} can be shown as JSON." in text
     assert Message.objects.count() == 1
+
+
+def test_reply_mapping_offers_only_messages_that_were_answered(mapping: Mapping) -> None:
+    lane = factories.LaneFactory(route__reply_mapping=mapping)
+    waiting = factories.MessageFactory(lane=lane)
+    refused = factories.AttemptFactory(message__lane=lane, message__failed=True, refused=True)
+    answered = factories.AttemptFactory(message__lane=lane, message__succeeded=True)
+    url = reverse("admin:messaging_message_samples")
+
+    text = person("view_message", "view_payload").get(url, {"mapping": mapping.pk}).content.decode()
+
+    offered = [str(message) in text for message in (waiting, refused.message, answered.message)]
+    assert offered == [False, False, True]
+
+
+@pytest.mark.parametrize(("rights", "asks"), [((), False), (("view_message", "view_payload"), True)])
+def test_page_asks_for_samples_only_for_those_who_may_see_them(
+    mapping: Mapping, rights: tuple[str, ...], asks: bool
+) -> None:
+    client = person("view_mapping", "change_mapping", "view_fieldrow", "change_fieldrow", *rights)
+
+    text = client.get(reverse("admin:connectors_mapping_change", args=[mapping.pk])).content.decode()
+
+    assert ("/samples/" in text) == asks
+    assert ("offered to those who may see them" in text) != asks
+
+
+def test_difference_to_the_version_in_force_stays_open(mapping: Mapping) -> None:
+    """Whatever a person had to open would close again with every key that is pressed."""
+    client = person("view_mapping", "change_mapping")
+    data = form({"target": "number", "source": "id"}, sample='{"id": 7, "price": 1, "country": "Norway"}')
+
+    text = client.post(f"{PREVIEW}?mapping={mapping.pk}", data).content.decode()
+
+    assert "Different from the version in force" in text
+    assert "<details" not in text
 
 
 def test_restored_version_is_the_newest_again_with_rows_digits_and_history(mapping: Mapping) -> None:

@@ -1,0 +1,153 @@
+"""Makes an example of a payload from its JSON Schema alone: no stored message is ever shown to outsiders."""
+
+from typing import Any
+
+from connectors.schemas import InvalidSchema, compile_schema
+
+MAX_DEPTH = 8
+MAX_LENGTH = 200
+TEXTS = {
+    "date": "2026-11-23",
+    "date-time": "2026-11-23T08:16:54Z",
+    "time": "08:16:54Z",
+    "duration": "P1D",
+    "email": "ada@example.com",
+    "hostname": "example.com",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "uri": "https://example.com/",
+    "uri-reference": "/orders/4711",
+    "uuid": "0198f2d0-0000-7000-8000-000000000000",
+}
+
+
+class _None:
+    """No value could be made."""
+
+
+NOTHING = _None()
+
+
+def example_of(schema: Any) -> Any:
+    """A value that fits `schema`, or NOTHING where none was found. `schema` is one that `compile_schema` takes.
+
+    The schema's own `examples`, `default`, `const` and `enum` come first; of objects every named property is shown.
+    """
+    value = _made(schema, schema, 0)
+    if value is NOTHING:
+        return NOTHING
+    try:
+        return NOTHING if compile_schema(schema).errors(value, 1) else value
+    except InvalidSchema:
+        return NOTHING
+
+
+def _made(schema: Any, root: Any, depth: int) -> Any:
+    if schema is True or schema == {}:
+        return "text"
+    if not isinstance(schema, dict) or depth > MAX_DEPTH:
+        return NOTHING
+    for values in (schema.get("examples"), schema.get("enum")):
+        if isinstance(values, list) and values:
+            return values[0]
+    for name in ("const", "default"):
+        if name in schema:
+            return schema[name]
+    if "$ref" in schema:
+        return _made(_referred(schema["$ref"], root), root, depth + 1)
+    for name in ("oneOf", "anyOf"):
+        if name in schema:
+            return _made({**_without(schema, name), **_dict(schema[name][0])}, root, depth + 1)
+    if "allOf" in schema:
+        return _made(_merged([_without(schema, "allOf"), *schema["allOf"]]), root, depth + 1)
+    return _of_type(schema, root, depth)
+
+
+def _of_type(schema: dict[str, Any], root: Any, depth: int) -> Any:
+    kinds = schema.get("type")
+    kind = kinds[0] if isinstance(kinds, list) and kinds else kinds
+    if kind is None:
+        kind = next((kind for name, kind in IMPLIED.items() if name in schema), "string")
+    match kind:
+        case "object":
+            return _object(schema, root, depth)
+        case "array":
+            count = max(1, min(int(schema.get("minItems", 1)), MAX_LENGTH)) if schema.get("maxItems") != 0 else 0
+            first = schema.get("prefixItems", [])
+            items = [*first, *[schema.get("items", True)] * max(0, count - len(first))]
+            made = [_made(item, root, depth + 1) for item in items]
+            return [item for item in made if item is not NOTHING]
+        case "integer" | "number":
+            return _number(schema)
+        case "boolean":
+            return True
+        case "null":
+            return None
+        case _:
+            return _text(schema)
+
+
+IMPLIED = {
+    "properties": "object",
+    "required": "object",
+    "items": "array",
+    "minimum": "number",
+    "maximum": "number",
+    "multipleOf": "number",
+}
+
+
+def _object(schema: dict[str, Any], root: Any, depth: int) -> dict[str, Any]:
+    properties = _dict(schema.get("properties", {}))
+    required = [name for name in schema.get("required", []) if isinstance(name, str)]
+    made = {name: _made(part, root, depth + 1) for name, part in properties.items()}
+    made |= {name: "text" for name in required if name not in properties}
+    return {name: value for name, value in made.items() if value is not NOTHING}
+
+
+def _number(schema: dict[str, Any]) -> Any:
+    step = schema.get("multipleOf", 1)
+    lowest = schema.get("minimum", schema.get("exclusiveMinimum"))
+    if lowest is None:
+        highest = schema.get("maximum", schema.get("exclusiveMaximum"))
+        return step if highest is None or highest >= step else (highest // step) * step
+    first = -(-lowest // step) * step
+    return first + step if "exclusiveMinimum" in schema and first <= schema["exclusiveMinimum"] else first
+
+
+def _text(schema: dict[str, Any]) -> str:
+    text = TEXTS.get(schema.get("format", ""), "text")
+    shortest, longest = int(schema.get("minLength", 0)), int(schema.get("maxLength", MAX_LENGTH))
+    return (text + "x" * max(0, min(shortest, MAX_LENGTH) - len(text)))[:longest]
+
+
+def _referred(reference: Any, root: Any) -> Any:
+    """What stands at a pointer into the same schema (`#/$defs/money`)."""
+    found = root
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return NOTHING
+    for name in reference[1:].split("/")[1:]:
+        name = name.replace("~1", "/").replace("~0", "~")
+        if not isinstance(found, dict) or name not in found:
+            return NOTHING
+        found = found[name]
+    return found
+
+
+def _merged(schemas: list[Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for schema in map(_dict, schemas):
+        both = {
+            "properties": {**merged.get("properties", {}), **_dict(schema.get("properties", {}))},
+            "required": [*merged.get("required", []), *schema.get("required", [])],
+        }
+        merged |= {**schema, **{name: value for name, value in both.items() if value}}
+    return merged
+
+
+def _without(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key != name}
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
