@@ -196,6 +196,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": [lambda request: static("connectors/admin.css")],
+    "SCRIPTS": [lambda request: static("connectors/admin.js"), lambda request: static("connectors/copy.js")],
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("connectors/favicon.svg")}
     ],

@@ -20,7 +20,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from connectors.admin.base import HiddenFromIndex, page_of
+from connectors.admin.base import HiddenFromIndex, label_fields, page_of
 from connectors.admin.pausing import back_to
 from connectors.admin.senders import request_in_shell, steps
 from connectors.choices import Scheme
@@ -52,6 +52,11 @@ class CredentialForm(forms.ModelForm):
         model = Credential
         fields = ("name", "scheme", "username", "enabled")
         help_texts = {"scheme": HELP}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.prefix:  # in the table of an application's page
+            label_fields(self, "Credential")
 
     def has_changed(self) -> bool:
         """A row that somebody added is meant, even if it was left as it came: a secret is then made."""

@@ -11,9 +11,12 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from connectors import formats
 from connectors import mapping as mappings
-from connectors.admin.base import HiddenFromIndex, ReadOnly
+from connectors.admin.base import HiddenFromIndex, ReadOnly, label_fields
 from connectors.choices import FieldType
 from connectors.models import FieldRow, LookupTable
+
+SUGGESTIONS = "mapping-paths"
+"""The list of the preview that has the sample's paths."""
 
 
 class LooseJSONField(forms.CharField):
@@ -43,26 +46,32 @@ class LooseJSONField(forms.CharField):
         return (initial or "") != self.to_python(data)
 
 
-def wide(width: str) -> UnfoldAdminTextInputWidget:
-    """Paths need room; the table scrolls where a screen has not enough."""
-    return UnfoldAdminTextInputWidget(attrs={"style": f"min-width: {width}"})
+def one_line(**attrs: str) -> UnfoldAdminTextInputWidget:
+    """Paths and values as they are written, without a browser's memory or its opinion on their spelling."""
+    return UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "spellcheck": "false", **attrs})
 
 
 class FieldRowForm(forms.ModelForm):
-    default = LooseJSONField(required=False, widget=wide("6rem"), help_text="Used when the source is absent or null.")
-    constant = LooseJSONField(required=False, widget=wide("6rem"), help_text="Instead of a source.")
+    default = LooseJSONField(
+        required=False,
+        widget=one_line(placeholder="none"),
+        help_text="Used when the source is absent or null.",
+    )
+    constant = LooseJSONField(required=False, widget=one_line(placeholder="none"), help_text="Instead of a source.")
 
     class Meta:
         model = FieldRow
         fields = ("target", "source", "type", "required", "default", "lookup", "constant", "position")
-        widgets = {"source": wide("10rem"), "target": wide("10rem")}
+        widgets = {
+            "target": one_line(placeholder="lines[].sku"),
+            "source": one_line(placeholder="items[].sku", list=SUGGESTIONS),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "type" in self.fields:
             self.fields["type"].choices = [("", "as it is"), *FieldType.choices]  # type: ignore[attr-defined]
-        for name in {"type", "lookup"} & set(self.fields):
-            self.fields[name].widget.attrs["style"] = "min-width: 6.5rem"
+        label_fields(self, "Field row")
 
 
 class FieldRowFormSet(BaseInlineFormSet):

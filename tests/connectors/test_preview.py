@@ -88,9 +88,38 @@ def test_faults_name_the_row_and_failures_name_every_failing_one() -> None:
         sample='{"y": "seven"}',
     )
 
-    assert [place for place, _ in shown(client, faulty).faults] == ["Row 2, target"]
-    assert [place for place, _ in shown(client, form({"target": "b..c", "source": "z"})).faults] == ["Row 1, target"]
-    assert [place for place, _ in shown(client, failing).failures] == ["a ← x", "b ← y"]
+    faults = shown(client, faulty).faults + shown(client, form({"target": "b..c", "source": "z"})).faults
+    failures = shown(client, failing).failures
+
+    assert [(one.place, one.row, one.field) for one in faults] == [
+        ("Row 2, target", "rows-1", "target"),
+        ("Row 1, target", "rows-0", "target"),
+    ]
+    assert [(one.place, one.row) for one in failures] == [("a ← x", "rows-0"), ("b ← y", "rows-1")]
+
+
+def test_failure_of_one_item_belongs_to_the_row_of_all_items() -> None:
+    row = {"target": "lines[].n", "source": "items[].n", "type": "integer"}
+
+    (failure,) = shown(person("add_mapping"), form(row, sample='{"items": [{"n": 1}, {"n": "x"}]}')).failures
+
+    assert (failure.place, failure.row, failure.field) == ("lines[1].n ← items[1].n", "rows-0", "source")
+
+
+def test_empty_form_is_no_fault() -> None:
+    preview = shown(person("add_mapping"), form())
+
+    assert (preview.faults, preview.failures) == ([], [])
+    assert preview.note.startswith("Write a row")
+
+
+def test_paths_of_the_sample_are_suggested_even_where_rows_are_faulty() -> None:
+    sample = '{"id": 1, "items": [{"sku": "a"}, {"sku": "b", "the price": 2}]}'
+
+    preview = shown(person("add_mapping"), form({"target": "b..c", "source": "z"}, sample=sample))
+
+    assert preview.faults
+    assert preview.paths == ["id", "items", "items[]", "items[].sku", "items[].`the price`"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +134,7 @@ def test_faults_name_the_row_and_failures_name_every_failing_one() -> None:
 def test_what_is_wrong_is_said_where_it_is(fields: dict[str, str], place: str) -> None:
     preview = shown(person("add_mapping"), form(**fields))
 
-    assert [found for found, _ in preview.faults + preview.failures] == [place]
+    assert [found.place for found in preview.faults + preview.failures] == [place]
 
 
 def test_hostile_samples_stay_text() -> None:

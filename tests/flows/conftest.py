@@ -66,6 +66,9 @@ class Platform:
         server = ["-m", "granian", "--interface", "rsgi", "--port", str(self.port), "--workers-kill-timeout", "5"]
         self.run(*server, "integration_platform.rsgi:application")
         self.run("manage.py", "worker")
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
         end = time.monotonic() + START_SECONDS
         while not self.is_ready():
             assert time.monotonic() < end, f"not ready: {self.log()}"
