@@ -22,11 +22,11 @@ def difference(old: str, new: str) -> list[tuple[str, str]]:
 def changed_lines(before: list[str], after: list[str]) -> list[tuple[str, str]]:
     """Changed lines with their surroundings, as (kind, text); kind is "added", "removed" or "same"."""
     compared = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
-    return [(KINDS.get(line[:1], "same"), line) for line in compared]
+    return [(KINDS.get(line[:1], "same"), "⋯" if line.startswith("@@") else line) for line in compared]
 
 
 def lines_shown(lines: list[tuple[str, str]]) -> SafeString:
     if not lines:
         return format_html('<span class="platform-muted">{}</span>', "Nothing that is shown here.")
     shown = format_html_join("", '<span class="platform-{}">{}\n</span>', lines)
-    return format_html('<pre class="platform-json">{}</pre>', shown)
+    return format_html('<pre class="platform-json" tabindex="0">{}</pre>', shown)

@@ -54,23 +54,24 @@ def one_line(**attrs: str) -> UnfoldAdminTextInputWidget:
 class FieldRowForm(forms.ModelForm):
     default = LooseJSONField(
         required=False,
-        widget=one_line(placeholder="none"),
+        widget=one_line(placeholder="default"),
         help_text="Used when the source is absent or null.",
     )
-    constant = LooseJSONField(required=False, widget=one_line(placeholder="none"), help_text="Instead of a source.")
+    constant = LooseJSONField(required=False, widget=one_line(placeholder="constant"), help_text="Instead of a source.")
 
     class Meta:
         model = FieldRow
         fields = ("target", "source", "type", "required", "default", "lookup", "constant", "position")
         widgets = {
-            "target": one_line(placeholder="lines[].sku"),
-            "source": one_line(placeholder="items[].sku", list=SUGGESTIONS),
+            "target": one_line(placeholder="target, e.g. lines[].sku"),
+            "source": one_line(placeholder="source, e.g. items[].sku", list=SUGGESTIONS),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "type" in self.fields:
-            self.fields["type"].choices = [("", "as it is"), *FieldType.choices]  # type: ignore[attr-defined]
+            titles = {**dict(FieldType.choices), FieldType.DECIMAL: "Decimal"}  # the row has no room for more
+            self.fields["type"].choices = [("", "as it is"), *titles.items()]  # type: ignore[attr-defined]
         label_fields(self, "Field row")
 
 
@@ -116,13 +117,14 @@ class FieldRowInline(TabularInline):
     hide_ordering_field = True
     hide_title = True
     ordering = ("position", "pk")
+    template_before = "admin/connectors/mapping/ways.html"
     template_after = "admin/connectors/mapping/preview.html"
-    verbose_name_plural = "field rows"
+    verbose_name_plural = "What becomes of a payload"
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.name == "lookup" and field is not None:
-            field.empty_label = "none"
+            field.empty_label = "no lookup"
         return field
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:

@@ -57,8 +57,8 @@ class RestoreForm(BaseDialogForm):
 class MappingVersionAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
     list_display = ("mapping", "number", "created_at", "created_by")
     list_select_related = ("mapping", "created_by")
-    fields = ("mapping", "number", "created_at", "created_by", "shown", "before", "in_force")
-    readonly_fields = fields
+    fields = (("mapping", "number"), ("created_at", "created_by"), "before", "in_force", "shown")
+    readonly_fields = ("mapping", "number", "created_at", "created_by", "before", "in_force", "shown")
     actions_detail = ("restore",)
 
     def has_restore_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -126,4 +126,4 @@ def _compared(old: MappingVersion, new: MappingVersion) -> SafeString:
 
 
 def json_block(value: Any) -> SafeString:
-    return format_html('<pre class="platform-json">{}</pre>', formats.dump_pretty(value))
+    return format_html('<pre class="platform-json" tabindex="0">{}</pre>', formats.dump_pretty(value))

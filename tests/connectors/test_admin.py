@@ -655,7 +655,7 @@ def test_each_fault_lands_on_the_field_of_its_row(admin: Client) -> None:
 
     answer = save_mapping(admin, *rows)
 
-    (inline, _) = answer.context["inline_admin_formsets"]
+    inline, *_ = answer.context["inline_admin_formsets"]
     assert [list(errors) for errors in inline.formset.errors][:3] == [[], ["target"], ["source"]]
     assert inline.formset.errors[3]
     assert not Mapping.objects.exists()
