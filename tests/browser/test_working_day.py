@@ -1,6 +1,7 @@
 """A platform at work: support staff and operators put right what failed; everybody can use the pages."""
 
 import json
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.chromium import Visitor
 from tests.browser.conftest import PASSWORD, platform_for_people
 from tests.browser.filling import add_messages
-from tests.browser.looking import tabbed, until_shown
+from tests.browser.looking import opened, saved, tabbed, until_shown
 from tests.destination import Answer, Destination, Received
 from tests.flows.conftest import KEY, Platform
 
@@ -171,6 +172,23 @@ def test_every_verb_is_reached_and_carried_out_by_keyboard(visitor: Visitor, pla
     assert page.evaluate("document.getElementById('modal-content').contains(document.activeElement)")
     page.keyboard.press("Escape")
     expect(page.get_by_role("link", name="Pause")).to_be_focused()
+
+
+def test_mapping_is_written_beside_its_preview_and_ordered_by_keyboard(visitor: Visitor) -> None:
+    visitor.log_in("admin", PASSWORD)
+    page = visitor.page
+    opened(page, "Mappings", "Order")
+    result = page.get_by_label("Result", exact=True)
+
+    page.get_by_label("Sample payload").fill('{"id": 1, "customer": "ada", "details": {"country": "Norway"}}')
+    expect(result).to_contain_text('"country": "XX"')
+    assert page.locator("#mapping-paths option[value='details.country']").count() == 1
+    page.locator("[name=rows-0-source]").fill("details.")
+    expect(page.locator("td", has=page.locator("[name=rows-0-source]"))).to_contain_text("name is missing")
+    page.locator("[name=rows-0-source]").fill("details.country")
+    page.get_by_role("button", name="Move this row").first.press("ArrowDown")
+    expect(result).to_have_text(re.compile("customer.*no.*country", re.DOTALL))
+    saved(page, "Version 2 is in force")
 
 
 @pytest.mark.parametrize("pages", [PAGES[:6], PAGES[6:]], ids=["messages", "configuration"])
