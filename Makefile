@@ -31,7 +31,7 @@ format: $(VENV)/.installed-lint ## Put the code into the project's style
 bench: $(VENV)/.installed-test ## Measure, each figure beside its baseline of the same run
 	$(LOADABLE) $(BIN)/python -m bench $(ARGS)
 
-screenshots: $(VENV)/.installed-test ## Write pictures of the main pages to var/screenshots (ARGS="FOLDER home route")
+screenshots: $(VENV)/.installed-test ## Write pictures of the main pages to var/screenshots (ARGS="docs --readme": the README's)
 	$(BIN)/python -m tests.browser.pictures $(or $(ARGS),var/screenshots)
 
 torture: $(VENV)/.installed-test ## Kill its processes for 15 minutes and count what is lost (ARGS="--seconds 300 --seed 7")

@@ -41,6 +41,16 @@ def saved(page: Page, said: str) -> None:
     expect(page.get_by_text(said)).to_be_visible()
 
 
+def resubmitted(page: Page) -> None:
+    """What is different may be shown before it is sent."""
+    for name in ("Show the difference", "Resubmit"):
+        button = page.get_by_role("button", name=name, exact=True)
+        if button.count():
+            with page.expect_navigation():
+                button.click()
+    expect(page.get_by_text("Resubmitted as").first).to_be_visible()
+
+
 def until_shown(page: Page, text: str) -> None:
     """Until a page that may not renew itself shows `text`."""
     for _ in range(RELOADS):

@@ -1,6 +1,7 @@
 """Pictures of the main pages over a demo that has been at work, each light and dark, wide and narrow.
 
 python -m tests.browser.pictures FOLDER [NAME…]
+python -m tests.browser.pictures docs --readme        (the README's: as much as a window shows, of four pages)
 """
 
 import sys
@@ -40,6 +41,8 @@ PAGES = {
 }
 """Where a page begins; `opened` goes on from a list to the row that is meant."""
 LISTED = ("message", "lane")
+README = {"home": "light", "message": "light", "mapping": "dark", "lane": "light"}
+WINDOW = (1280, 860)
 
 
 def order(number: int, customer: int = 0, **changes: Any) -> dict[str, Any]:
@@ -75,11 +78,14 @@ def _metrics(platform: Platform) -> str:
 
 
 def opened(page: Page, name: str) -> None:
-    """Shows the page, whole and at rest."""
+    """Shows the page, at rest."""
     page.goto(PAGES[name])
     if name in LISTED:
         page.locator("#result_list a[href*='/change/']").first.click()
     page.wait_for_load_state("networkidle")
+
+
+def whole(page: Page) -> None:
     # the bar with the buttons stands at the bottom of the window: a window as high as the page has it at its end
     height = page.evaluate("document.documentElement.scrollHeight")
     page.set_viewport_size({"width": page.viewport_size["width"], "height": max(height, 600)})
@@ -93,8 +99,18 @@ def shoot(browser: Browser, base: str, folder: Path, names: list[str]) -> None:
             for name in names:
                 visitor.page.set_viewport_size({"width": size[0], "height": size[1]})
                 opened(visitor.page, name)
+                whole(visitor.page)
                 visitor.page.screenshot(path=folder / f"{name}-{scheme}-{shape}.png")
             visitor.context.close()
+
+
+def shoot_for_readme(browser: Browser, base: str, folder: Path) -> None:
+    for name, scheme in README.items():
+        visitor = Visitor(browser, base, size=WINDOW, scheme=scheme)
+        visitor.log_in("admin", PASSWORD)
+        opened(visitor.page, name)
+        visitor.page.screenshot(path=folder / f"{name}.png")
+        visitor.context.close()
 
 
 def main(folder: Path, names: list[str]) -> None:
@@ -106,7 +122,10 @@ def main(folder: Path, names: list[str]) -> None:
             platform.run("manage.py", "start", "--port", str(platform.port))
             platform.wait_until_ready()
             work(platform)
-            shoot(browser, platform.base, folder, names or list(PAGES))
+            if names == ["--readme"]:
+                shoot_for_readme(browser, platform.base, folder)
+            else:
+                shoot(browser, platform.base, folder, names or list(PAGES))
         finally:
             platform.stop()
 
