@@ -98,7 +98,12 @@ class EndpointForm(forms.ModelForm):
             *CIRCUIT_FIELDS,
             *LIMIT_FIELDS,
         )
-        labels = {"timeout_seconds": "Time-out, seconds"}
+        labels = {
+            "timeout_seconds": "Time-out, seconds",
+            "max_concurrent": "Calls at once, at most",
+            "rate_calls": "Calls in a period, at most",
+            "rate_per": "The period",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

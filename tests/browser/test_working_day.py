@@ -183,7 +183,7 @@ def test_mapping_is_written_beside_its_preview_and_ordered_by_keyboard(visitor: 
 
     page.get_by_label("Sample payload").fill('{"id": 1, "customer": "ada", "details": {"country": "Norway"}}')
     expect(result).to_contain_text('"country": "XX"')
-    assert page.locator("#mapping-paths option[value='details.country']").count() == 1
+    expect(page.locator("#mapping-paths option[value='details.country']")).to_have_count(1)
     page.locator("[name=rows-0-source]").fill("details.")
     expect(page.locator("td", has=page.locator("[name=rows-0-source]"))).to_contain_text("name is missing")
     page.locator("[name=rows-0-source]").fill("details.country")

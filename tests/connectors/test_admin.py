@@ -676,6 +676,18 @@ def test_mapping_is_rows_or_an_expression(admin: Client, rows: list[dict[str, An
     assert not Mapping.objects.exists()
 
 
+def test_expression_stands_beside_the_rows_for_those_who_write_and_those_who_look(
+    admin: Client, viewer: Client
+) -> None:
+    mapping = factories.MappingFactory(expression='{"no": id}')
+
+    written, looked = (one.get(page("mapping_change", mapping.pk)).content.decode() for one in (admin, viewer))
+
+    assert "{&quot;no&quot;: id}</textarea>" in written
+    assert "{&quot;no&quot;: id}</pre>" in looked
+    assert "<textarea" not in looked
+
+
 def test_faulty_expression_is_named_on_its_field(admin: Client) -> None:
     answer = save_mapping(admin, expression='{"a": ')
 
@@ -777,6 +789,28 @@ def test_route_shows_the_addresses_under_which_it_is_reached(admin: Client) -> N
     assert f"http://testserver/webhooks/{route.slug}<" in text
     assert f"http://testserver/webhooks/{route.slug}/async<" in text
     assert f"/webhooks/{route.slug}/sync" not in text
+
+
+def test_route_leads_to_what_it_is_made_of_and_its_addresses_are_copied(admin: Client) -> None:
+    route = factories.RouteFactory(mapping=factories.MappingFactory())
+    places = {"application": route.source, "mapping": route.mapping, "endpoint": route.endpoint}
+
+    text = admin.get(page("route_change", route.pk)).content.decode()
+
+    for name, row in places.items():
+        assert f'href="{page(f"{name}_change", row.pk)}">{row}</a>' in text
+    assert text.count("data-copy-from") == 3
+
+
+def test_keys_and_statuses_of_a_route_are_lines(admin: Client) -> None:
+    lines = {"search_keys": "order = id\nsku = items[].sku", "statuses": "success = 409", "force_list": "line, note"}
+
+    admin.post(page("route_add"), route_form(**lines))
+
+    route = Route.objects.get()
+    assert route.search_keys == {"order": "id", "sku": "items[].sku"}
+    assert (route.statuses, route.force_list) == ({"success": [409]}, ["line", "note"])
+    assert "order = id\nsku = items[].sku" in admin.get(page("route_change", route.pk)).content.decode()
 
 
 def test_slug_is_chosen_once_and_paused_is_no_switch(admin: Client) -> None:

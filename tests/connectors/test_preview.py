@@ -267,6 +267,17 @@ def test_version_page_shows_what_changed_and_what_cannot_run_is_not_restored(map
     assert mapping.versions.count() == 2
 
 
+def test_version_shows_its_rows_as_people_write_them(mapping: Mapping) -> None:
+    version = mapping.versions.get()
+    client = person("view_mapping", "view_mappingversion")
+
+    text = client.get(reverse("admin:connectors_mappingversion_change", args=[version.pk])).content.decode()
+
+    assert "<tr><th>no</th><td>← id</td><td></td></tr>" in text
+    assert "<tr><th>price</th><td>← price</td><td>decimal, default 19.90</td></tr>" in text
+    assert "<tr><th>country</th><td>← country</td><td>looked up in codes</td></tr>" in text
+
+
 def test_restoring_needs_the_right_to_change(mapping: Mapping) -> None:
     version = mapping.versions.get()
     client = person("view_mapping", "view_mappingversion")
