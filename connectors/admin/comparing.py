@@ -22,7 +22,7 @@ def difference(old: str, new: str) -> list[tuple[str, str]]:
 def changed_lines(before: list[str], after: list[str]) -> list[tuple[str, str]]:
     """Changed lines with their surroundings, as (kind, text); kind is "added", "removed" or "same"."""
     compared = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
-    return [(KINDS.get(line[:1], "same"), "⋯" if line.startswith("@@") else line) for line in compared]
+    return [(KINDS.get(line[:1], "same"), line) for line in compared]
 
 
 def lines_shown(lines: list[tuple[str, str]]) -> SafeString:
