@@ -195,7 +195,10 @@ UNFOLD = {
     "SITE_SYMBOL": "hub",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    "STYLES": [lambda request: static("connectors/admin.css")],
+    "STYLES": [
+        lambda request: static("connectors/admin.css"),
+        lambda request: static("connectors/configuration.css"),
+    ],
     "SCRIPTS": [lambda request: static("connectors/admin.js"), lambda request: static("connectors/copy.js")],
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("connectors/favicon.svg")}
