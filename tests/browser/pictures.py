@@ -57,9 +57,9 @@ def order(number: int, customer: int = 0, **changes: Any) -> dict[str, Any]:
 def work(platform: Platform) -> None:
     """What a shop's day leaves behind: mostly deliveries, some failures, one blocked lane, some refusals."""
     pushed = [order(1003, 77, items=[]), *(order(1004 + number, 77) for number in range(3))]
-    pushed += [order(2000 + number) for number in range(60)]
     pushed += [order(3001, 78, note="erp down"), order(3002, 78)]
     pushed += [order(3100, 79, items=[{"sku": "X", "quantity": "many", "price": "abc"}])]
+    pushed += [order(2000 + number) for number in range(60)]
     platform.http.headers["X-API-Key"] = KEY
     for one in pushed:
         platform.push("/webhooks/demo-orders", one)
@@ -109,6 +109,7 @@ def shoot_for_readme(browser: Browser, base: str, folder: Path) -> None:
         visitor = Visitor(browser, base, size=WINDOW, scheme=scheme)
         visitor.log_in("admin", PASSWORD)
         opened(visitor.page, name)
+        visitor.page.evaluate("document.getElementById('rows-group')?.scrollIntoView()")
         visitor.page.screenshot(path=folder / f"{name}.png")
         visitor.context.close()
 
