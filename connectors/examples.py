@@ -1,5 +1,6 @@
 """Makes an example of a payload from its JSON Schema alone: no stored message is ever shown to outsiders."""
 
+from enum import Enum
 from typing import Any
 
 from connectors.schemas import InvalidSchema, compile_schema
@@ -21,11 +22,13 @@ TEXTS = {
 }
 
 
-class _None:
+class _Nothing(Enum):
     """No value could be made."""
 
+    NOTHING = "nothing"
 
-NOTHING = _None()
+
+NOTHING = _Nothing.NOTHING
 
 
 def example_of(schema: Any) -> Any:
@@ -135,14 +138,28 @@ def _referred(reference: Any, root: Any) -> Any:
 
 
 def _merged(schemas: list[Any]) -> dict[str, Any]:
+    """One schema that asks for what all of them ask for, as far as a first value needs it."""
     merged: dict[str, Any] = {}
     for schema in map(_dict, schemas):
+        properties = {**_dict(merged.get("properties"))}
+        for name, part in _dict(schema.get("properties")).items():
+            properties[name] = {"allOf": [properties[name], part]} if name in properties else part
         both = {
-            "properties": {**merged.get("properties", {}), **_dict(schema.get("properties", {}))},
+            "type": _common(merged.get("type"), schema.get("type")),
+            "properties": properties,
             "required": [*merged.get("required", []), *schema.get("required", [])],
+            "allOf": [*merged.get("allOf", []), *schema.get("allOf", [])],
         }
         merged |= {**schema, **{name: value for name, value in both.items() if value}}
     return merged
+
+
+def _common(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return one or other
+    ones, others = (kinds if isinstance(kinds, list) else [kinds] for kinds in (one, other))
+    both = [kind for kind in ones if kind in others or (kind == "integer" and "number" in others)]
+    return both or [kind for kind in others if kind == "integer" and "number" in ones] or others
 
 
 def _without(schema: dict[str, Any], name: str) -> dict[str, Any]:
