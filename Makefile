@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 LOADABLE := DEBUG=1 DATA_DIR=var/lint
 
 .DEFAULT_GOAL := help
-.PHONY: help start test lint format bench torture clean
+.PHONY: help start test lint format bench screenshots torture clean
 
 help: ## List the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
 
 start: $(VENV)/.installed ## Run the whole platform on http://127.0.0.1:8000 (ARGS="--port 9000 --no-demo")
 	@exec $(BIN)/python manage.py start $(ARGS)
@@ -30,6 +30,9 @@ format: $(VENV)/.installed-lint ## Put the code into the project's style
 
 bench: $(VENV)/.installed-test ## Measure, each figure beside its baseline of the same run
 	$(LOADABLE) $(BIN)/python -m bench $(ARGS)
+
+screenshots: $(VENV)/.installed-test ## Write pictures of the main pages to var/screenshots (ARGS="docs --readme": the README's)
+	$(BIN)/python -m tests.browser.pictures $(or $(ARGS),var/screenshots)
 
 torture: $(VENV)/.installed-test ## Kill its processes for 15 minutes and count what is lost (ARGS="--seconds 300 --seed 7")
 	$(BIN)/python -m tests.faults.run $(ARGS)

@@ -29,3 +29,77 @@ class ExactJSONFormField(forms.CharField):
             return bool(self.to_python(data) != (None if initial == "" else initial))
         except forms.ValidationError:
             return True
+
+
+class LinesFormField(forms.CharField):
+    """An object of names and values, a line for each: `order = customer.id`. JSON is taken, too. Empty means None.
+
+    `make` and `show` turn the text behind the sign into a value and back.
+    """
+
+    widget = forms.Textarea
+    default_error_messages = {"line": "Line %(number)s has no “=” between a name and a value."}
+
+    def show(self, value: Any) -> str:
+        return str(value)
+
+    def make(self, text: str) -> Any:
+        return text
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value if value is None or isinstance(value, str) else formats.dump_pretty(value)
+        return "\n".join(f"{name} = {self.show(one)}" for name, one in value.items())
+
+    def to_python(self, value: Any) -> Any:
+        text = (super().to_python(value) or "").strip()
+        if not text:
+            return None
+        if text[0] in "{[":
+            return ExactJSONFormField().to_python(text)
+        found: dict[str, Any] = {}
+        for number, line in enumerate(text.splitlines(), start=1):
+            name, sign, rest = (part.strip() for part in line.partition("="))
+            if line.strip() and not (name and sign and rest):
+                raise forms.ValidationError(self.error_messages["line"], code="line", params={"number": number})
+            if name in found:
+                raise forms.ValidationError(f"Line {number}: {name} is there already.")
+            if line.strip():
+                found[name] = self.make(rest)
+        return found
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(data) != (None if initial == "" else initial))
+        except forms.ValidationError:
+            return True
+
+
+class ListsFormField(LinesFormField):
+    """The same with lists behind the sign: `success = 409, 404`. Whole numbers become numbers."""
+
+    def show(self, value: Any) -> str:
+        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    def make(self, text: str) -> Any:
+        parts = [part.strip() for part in text.split(",")]
+        return [int(part) if part.isdecimal() else part for part in parts if part]
+
+
+class NamesFormField(forms.CharField):
+    """A list of names with commas between them. JSON is taken, too. Empty means None."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        text = (super().to_python(value) or "").strip()
+        if text.startswith("["):
+            return ExactJSONFormField().to_python(text)
+        return [name for part in text.split(",") if (name := part.strip())] or None
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(data) != (None if initial == "" else initial))
+        except forms.ValidationError:
+            return True

@@ -206,8 +206,12 @@ UNFOLD = {
     "SITE_URL": None,  # there is no site beside the admin
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    "STYLES": [lambda request: static("connectors/admin.css"), lambda request: static("messages/story.css")],
-    "SCRIPTS": [lambda request: static("messages/copy.js")],
+    "STYLES": [
+        lambda request: static("connectors/admin.css"),
+        lambda request: static("connectors/configuration.css"),
+        lambda request: static("messages/story.css"),
+    ],
+    "SCRIPTS": [lambda request: static("connectors/admin.js"), lambda request: static("messages/copy.js")],
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("connectors/favicon.svg")}
     ],

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model
-from django.forms import Textarea
+from django.forms import Form, ModelForm, Textarea
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -104,6 +104,12 @@ class NamedAdmin(Audited, Kept, ModelAdmin):
     @display(description="Changed", ordering="updated_at")
     def changed(self, row: Named) -> str:
         return f"{row.updated_at:%Y-%m-%d %H:%M}"
+
+
+def label_fields(form: Form | ModelForm, what: str) -> None:
+    """Names for fields in a table: it has headings, which say nothing to whoever hears one field at a time."""
+    for name, field in form.fields.items():
+        field.widget.attrs["aria-label"] = f"{what}, {(field.label or name.replace('_', ' ')).lower()}"
 
 
 def links(rows: Iterable[Model]) -> SafeString:

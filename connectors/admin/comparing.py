@@ -29,4 +29,4 @@ def lines_shown(lines: list[tuple[str, str]]) -> SafeString:
     if not lines:
         return format_html('<span class="platform-muted">{}</span>', "Nothing that is shown here.")
     shown = format_html_join("", '<span class="platform-{}">{}\n</span>', lines)
-    return format_html('<pre class="platform-json">{}</pre>', shown)
+    return format_html('<pre class="platform-json" tabindex="0">{}</pre>', shown)

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
@@ -19,7 +19,7 @@ from unfold.widgets import (
 )
 
 from connectors import audit
-from connectors.admin.base import Audited, HiddenFromIndex
+from connectors.admin.base import Audited, HiddenFromIndex, label_fields, page_of
 from connectors.admin.pausing import back_to
 from connectors.admin.reason import ReasonForm
 from connectors.admin.senders import SHORTLY, steps
@@ -50,6 +50,11 @@ class CredentialForm(forms.ModelForm):
         model = Credential
         fields = ("name", "scheme", "username", "enabled")
         help_texts = {"scheme": HELP}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.prefix:  # in the table of an application's page
+            label_fields(self, "Credential")
 
     def has_changed(self) -> bool:
         """A row that somebody added is meant, even if it was left as it came: a secret is then made."""
@@ -126,15 +131,27 @@ class CredentialInline(TabularInline):
     model = Credential
     form = CredentialForm
     extra = 0
-    fields = ("name", "scheme", "username", "secret_state", "new_secret", "enabled")
-    readonly_fields = ("secret_state",)
-    show_change_link = True
+    fields = ("name", "scheme", "username", "secret_state", "new_secret", "enabled", "more")
+    readonly_fields = ("secret_state", "more")
     hide_title = True
     verbose_name_plural = "credentials: how it proves who it is when it calls us"
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Who may only look sees no empty column for secrets."""
+        may_change = self.has_change_permission(request, obj) or self.has_add_permission(request, obj)
+        return tuple(name for name in self.fields if may_change or name != "new_secret")
 
     @display(description="Secret")
     def secret_state(self, credential: Credential) -> str:
         return secret_state(credential)
+
+    @display(description="More")
+    def more(self, credential: Credential) -> SafeString:
+        """To its own page: the shell's link there stands in a title, which a table has no room for."""
+        if not credential.pk:
+            return format_html("{}", "")
+        text = '<a class="platform-link" href="{}" aria-label="{}">Rotate, revoke, set up</a>'
+        return format_html(text, page_of(credential), f"{credential.name}: rotate, revoke, set up")
 
 
 @admin.register(Credential)

@@ -100,7 +100,12 @@ class EndpointForm(forms.ModelForm):
             *CIRCUIT_FIELDS,
             *LIMIT_FIELDS,
         )
-        labels = {"timeout_seconds": "Time-out, seconds"}
+        labels = {
+            "timeout_seconds": "Time-out, seconds",
+            "max_concurrent": "Calls at once, at most",
+            "rate_calls": "Calls in a period, at most",
+            "rate_per": "The period",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -179,8 +184,8 @@ class EndpointAdmin(Pausable, NamedAdmin):
         ("Call", {"fields": ("method", "url", "format", "query_parameters", "headers", "timeout_seconds")}),
         ("Authentication", {"fields": ("auth_scheme", *PARAMETERS)}),
         ("TLS", {"fields": ("tls_ca", "tls_certificate", "private_key"), "classes": ("collapse",)}),
-        ("Limits", {"fields": LIMIT_FIELDS}),
-        ("Circuit breaker", {"fields": CIRCUIT_FIELDS}),
+        ("Limits", {"fields": LIMIT_FIELDS, "classes": ("collapse",)}),
+        ("Circuit breaker", {"fields": CIRCUIT_FIELDS, "classes": ("collapse",)}),
     )
     uses_fieldsets = (
         ("Now", {"fields": ("circuit_link", "certificate_end")}),
@@ -190,8 +195,12 @@ class EndpointAdmin(Pausable, NamedAdmin):
     actions_detail = ("test", *Pausable.actions_detail)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Who may only look sees which scheme it is, not the empty fields for its secrets."""
+        """How it stands comes first. Who may only look sees which scheme it is, and no empty fields for its secrets."""
         fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None:
+            first, *others = fieldsets[: -len(self.uses_fieldsets)]
+            now = [name for _, options in self.uses_fieldsets for name in options["fields"]]
+            fieldsets = (first, ("Now", {"fields": tuple(now)}), *others)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
         plain = {"Authentication": {"fields": ("auth_scheme",)}, "TLS": {"fields": ("tls_ca", "tls_certificate")}}

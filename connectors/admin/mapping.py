@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
@@ -38,11 +39,22 @@ class MappingForm(forms.ModelForm):
 class MappingAdmin(NamedAdmin):
     form = MappingForm
     list_display = ("__str__", "slug", "kind", "version", "changed")
-    fieldsets = ((None, {"fields": ("name", "slug", "description", "expression")}),)
-    uses_fieldsets = (("Used by", {"fields": ("route_links",)}),)
+    fieldsets = ((None, {"fields": (("name", "slug"), "description")}),)
     readonly_fields = ("route_links",)
     inlines = (FieldRowInline, VersionInline)
     parts = frozenset({"field row", "mapping version"})
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        ((title, options),) = super().get_fieldsets(request, obj)
+        return ((title, {**options, "fields": (*options["fields"], "route_links")}),) if obj else ((title, options),)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """The expression stands beside the field rows, as the other way to write the same: `ways.html`."""
+        beside = kwargs.pop("fields", None) or flatten_fieldsets(self.get_fieldsets(request, obj))
+        return super().get_form(request, obj, change=change, fields=[*beside, "expression"], **kwargs)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else [one for one in self.inlines if one is not VersionInline]
 
     def get_urls(self) -> list[Any]:
         own = path("preview/", self.admin_site.admin_view(self.preview), name="connectors_mapping_preview")
@@ -62,7 +74,7 @@ class MappingAdmin(NamedAdmin):
     def version(self, mapping: Any) -> str:
         return f"v{mapping.newest}" if mapping.newest else "–"
 
-    @display(description="Routes")
+    @display(description="Used by")
     def route_links(self, mapping: Mapping) -> SafeString:
         return links(Route.objects.filter(Q(mapping=mapping) | Q(reply_mapping=mapping)))
 

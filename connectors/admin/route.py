@@ -1,5 +1,6 @@
 """Routes: one integration point each."""
 
+import shlex
 from typing import Any
 
 from django import forms
@@ -11,19 +12,51 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from connectors.admin.base import NamedAdmin, page_of
 from connectors.admin.pausing import Pausable
-from connectors.admin.senders import request_in_shell, steps
+from connectors.admin.prefill import example_body
+from connectors.admin.senders import BODY, request_in_shell, steps
+from connectors.forms import LinesFormField, ListsFormField, NamesFormField
 from connectors.models import Credential, Route
+
+WRITTEN = {"spellcheck": "false", "autocomplete": "off"}
+
+
+ADDRESS = (
+    '<div class="platform-address"><code class="platform-code" id="address-{}">{}</code>'
+    '<button type="button" class="platform-copy" data-copy-from="address-{}">Copy</button></div>'
+)
 
 
 class RouteForm(forms.ModelForm):
+    force_list = NamesFormField(
+        required=False,
+        label="Always lists",
+        widget=UnfoldAdminTextInputWidget(WRITTEN),
+        help_text="Elements of XML and form fields that are lists even where there is one: line, note",
+    )
+    search_keys = LinesFormField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget({"rows": 3, **WRITTEN}),
+        help_text="What support staff search by, a line for each: order = id",
+    )
+    statuses = ListsFormField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget({"rows": 3, **WRITTEN}),
+        help_text="What the destination means by a status where it is not the usual (2xx success; 408, 425, 429, 5xx "
+        "passing; all others permanent), a line for each: success = 409 or passing = 404 or permanent = 5xx",
+    )
+
     class Meta:
         model = Route
         fields = "__all__"
+        widgets = {
+            "ordering_key": UnfoldAdminTextInputWidget(WRITTEN),
+            "idempotency_key": UnfoldAdminTextInputWidget(WRITTEN),
+        }
         labels = {
-            "force_list": "Always lists",
             "first_delay_seconds": "First delay, seconds",
             "max_delay_seconds": "Longest delay, seconds",
             "sync_deadline_seconds": "Deadline, seconds",
@@ -52,9 +85,9 @@ class RouteAdmin(Pausable, NamedAdmin):
     form = RouteForm
     list_display = ("__str__", "slug", "source", "endpoint", "patterns", "ordering", "state", "changed")
     list_filter = ("source", "endpoint", "enabled", "paused")
-    list_select_related = ("source", "endpoint")
+    list_select_related = ("source", "endpoint", "mapping")
     autocomplete_fields = ("source", "endpoint", "mapping", "reply_mapping")
-    readonly_fields = ("addresses",)
+    readonly_fields = ("way", "addresses")
     change_form_outer_after_template = "admin/connectors/route/setup.html"
     actions_detail = ("test", *Pausable.actions_detail)
     instead = "Disable it instead."
@@ -104,7 +137,8 @@ class RouteAdmin(Pausable, NamedAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         first, *rest = super().get_fieldsets(request, obj)
         title, options = first
-        return ((title, {**options, "fields": (*options["fields"], "addresses")}), *rest) if obj else (first, *rest)
+        shown = (*options["fields"], "way", "addresses")
+        return ((title, {**options, "fields": shown}), *rest) if obj else (first, *rest)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Knows under which address the platform was reached: addresses are shown to be copied."""
@@ -121,7 +155,7 @@ class RouteAdmin(Pausable, NamedAdmin):
         return response
 
     def has_test_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perms(("messaging.operate_message", "messaging.view_payload"))
+        return may_send(request)
 
     @action(description="Send a test message", icon="send", permissions=["test"])
     def test(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -132,14 +166,27 @@ class RouteAdmin(Pausable, NamedAdmin):
     def state(self, route: Route) -> str:
         return "disabled" if not route.enabled else "paused" if route.paused else "enabled"
 
+    @display(description="Leads")
+    def way(self, route: Route) -> SafeString:
+        """From whom, by which mapping, to whom: each a link."""
+        places = [route.source, *([route.mapping] if route.mapping else []), route.endpoint]
+        shown = ((page_of(place), place) for place in places)
+        return format_html_join(" → ", '<a class="platform-link" href="{}">{}</a>', shown)
+
     @display(description="Webhook addresses")
     def addresses(self, route: Any) -> SafeString:
         """To be given to the source application's developers."""
         base = f"{getattr(route, 'reached_at', '/')}webhooks/{route.slug}"
         urls = [base, *(f"{base}/{pattern}" for pattern in route.allowed_patterns)]
-        listed = format_html_join("", '<div><code class="platform-code">{}</code></div>', ((url,) for url in urls))
+        listed = format_html_join("", ADDRESS, ((number, url, number) for number, url in enumerate(urls)))
         page = reverse("api-route", args=[route.slug])
         return format_html('{}<a class="platform-link" href="{}">For the people who call it</a>', listed, page)
+
+
+def may_send(request: HttpRequest) -> bool:
+    """A test message: whoever configures routes tries them out, whoever works on messages sees what became of it."""
+    operator = request.user.has_perms(("messaging.operate_message", "messaging.view_payload"))
+    return operator or request.user.has_perm("connectors.change_route")
 
 
 def setup(route: Route, base: str) -> dict[str, Any]:
@@ -155,11 +202,13 @@ def setup(route: Route, base: str) -> dict[str, Any]:
     if route.endpoint.paused:
         missing.append((f"The endpoint {route.endpoint} is paused: messages wait.", page_of(route.endpoint)))
     address = f"{base}webhooks/{route.slug}"
+    body = f"BODY={shlex.quote(example_body(route))}"
     calls = [
         {
             "credential": credential,
+            "url": page_of(credential),
             "steps": steps(credential.scheme),
-            "request": f"SECRET='…'\n{request_in_shell(credential, address)}",
+            "request": f"SECRET='…'\n{request_in_shell(credential, address).replace(BODY, body, 1)}",
         }
         for credential in credentials
     ]

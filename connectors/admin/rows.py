@@ -11,9 +11,12 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from connectors import formats
 from connectors import mapping as mappings
-from connectors.admin.base import HiddenFromIndex, ReadOnly
+from connectors.admin.base import HiddenFromIndex, ReadOnly, label_fields
 from connectors.choices import FieldType
 from connectors.models import FieldRow, LookupTable
+
+SUGGESTIONS = "mapping-paths"
+"""The list of the preview that has the sample's paths."""
 
 
 class LooseJSONField(forms.CharField):
@@ -43,26 +46,33 @@ class LooseJSONField(forms.CharField):
         return (initial or "") != self.to_python(data)
 
 
-def wide(width: str) -> UnfoldAdminTextInputWidget:
-    """Paths need room; the table scrolls where a screen has not enough."""
-    return UnfoldAdminTextInputWidget(attrs={"style": f"min-width: {width}"})
+def one_line(**attrs: str) -> UnfoldAdminTextInputWidget:
+    """Paths and values as they are written, without a browser's memory or its opinion on their spelling."""
+    return UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "spellcheck": "false", **attrs})
 
 
 class FieldRowForm(forms.ModelForm):
-    default = LooseJSONField(required=False, widget=wide("6rem"), help_text="Used when the source is absent or null.")
-    constant = LooseJSONField(required=False, widget=wide("6rem"), help_text="Instead of a source.")
+    default = LooseJSONField(
+        required=False,
+        widget=one_line(placeholder="default"),
+        help_text="Used when the source is absent or null.",
+    )
+    constant = LooseJSONField(required=False, widget=one_line(placeholder="constant"), help_text="Instead of a source.")
 
     class Meta:
         model = FieldRow
         fields = ("target", "source", "type", "required", "default", "lookup", "constant", "position")
-        widgets = {"source": wide("10rem"), "target": wide("10rem")}
+        widgets = {
+            "target": one_line(placeholder="target, e.g. lines[].sku"),
+            "source": one_line(placeholder="source, e.g. items[].sku", list=SUGGESTIONS),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "type" in self.fields:
-            self.fields["type"].choices = [("", "as it is"), *FieldType.choices]  # type: ignore[attr-defined]
-        for name in {"type", "lookup"} & set(self.fields):
-            self.fields[name].widget.attrs["style"] = "min-width: 6.5rem"
+            titles = {**dict(FieldType.choices), FieldType.DECIMAL: "Decimal"}  # the row has no room for more
+            self.fields["type"].choices = [("", "as it is"), *titles.items()]  # type: ignore[attr-defined]
+        label_fields(self, "Field row")
 
 
 class FieldRowFormSet(BaseInlineFormSet):
@@ -107,13 +117,14 @@ class FieldRowInline(TabularInline):
     hide_ordering_field = True
     hide_title = True
     ordering = ("position", "pk")
+    template_before = "admin/connectors/mapping/ways.html"
     template_after = "admin/connectors/mapping/preview.html"
-    verbose_name_plural = "field rows"
+    verbose_name_plural = "What becomes of a payload"
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.name == "lookup" and field is not None:
-            field.empty_label = "none"
+            field.empty_label = "no lookup"
         return field
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:

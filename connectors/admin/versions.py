@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
@@ -43,15 +43,15 @@ class VersionInline(ReadOnly, TabularInline):
     def shown(self, version: MappingVersion) -> SafeString:
         rows = version.definition.get("fields")
         title = "expression" if rows is None else "1 field row" if len(rows) == 1 else f"{len(rows)} field rows"
-        return format_html("<details><summary>{}</summary>{}</details>", title, json_block(version.definition))
+        return format_html("<details><summary>{}</summary>{}</details>", title, definition_shown(version.definition))
 
 
 @admin.register(MappingVersion)
 class MappingVersionAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
     list_display = ("mapping", "number", "created_at", "created_by")
     list_select_related = ("mapping", "created_by")
-    fields = ("mapping", "number", "created_at", "created_by", "shown", "before", "in_force")
-    readonly_fields = fields
+    fields = (("mapping", "number"), ("created_at", "created_by"), "before", "in_force", "shown")
+    readonly_fields = ("mapping", "number", "created_at", "created_by", "before", "in_force", "shown")
     actions_detail = ("restore",)
 
     def has_restore_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -94,7 +94,7 @@ class MappingVersionAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
 
     @display(description="Definition")
     def shown(self, version: MappingVersion) -> SafeString:
-        return json_block(version.definition)
+        return definition_shown(version.definition)
 
     @display(description="Changed by it")
     def before(self, version: MappingVersion) -> SafeString:
@@ -118,5 +118,22 @@ def _compared(old: MappingVersion, new: MappingVersion) -> SafeString:
     return lines_shown(difference(formats.dump_pretty(old.definition), formats.dump_pretty(new.definition)))
 
 
-def json_block(value: Any) -> SafeString:
-    return format_html('<pre class="platform-json">{}</pre>', formats.dump_pretty(value))
+def definition_shown(definition: dict[str, Any]) -> SafeString:
+    """Field rows as a table, target ← source and what else a row says; an expression as it is written."""
+    if "expression" in definition:
+        return format_html('<pre class="platform-json" tabindex="0">{}</pre>', definition["expression"])
+    rows = ((row.get("target", ""), _origin(row), _rest(row)) for row in definition.get("fields", []))
+    shown = format_html_join("", "<tr><th>{}</th><td>← {}</td><td>{}</td></tr>", rows)
+    return format_html('<table class="platform-headers platform-definition">{}</table>', shown)
+
+
+def _origin(row: dict[str, Any]) -> str:
+    return str(row["source"]) if "source" in row else formats.dump(row.get("constant")).decode()
+
+
+def _rest(row: dict[str, Any]) -> str:
+    told = [row["type"]] if "type" in row else []
+    told += ["required"] if row.get("required") else []
+    told += [f"default {formats.dump(row['default']).decode()}"] if "default" in row else []
+    told += [f"looked up in {row['lookup']}"] if "lookup" in row else []
+    return ", ".join(told)

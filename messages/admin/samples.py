@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -22,25 +22,27 @@ def samples(page: Any, request: HttpRequest) -> HttpResponse:
     """The newest messages of the mapping's routes, to choose one; a part of the mapping's page."""
     mapping = _asked(page, request)
     routes = Route.objects.filter(Q(mapping=mapping) | Q(reply_mapping=mapping))[:SHOWN_ROUTES]
-    rows = [
-        message
-        for route in routes
-        for message in Message.objects.filter(route=route, purged_at=None)
-        .without_body()
-        .order_by("-pk")[:SHOWN_OF_EACH]
-    ]
+    rows = [message for route in routes for message in _readable(mapping, route)]
     context = {"mapping": mapping, "samples": sorted(rows, key=lambda message: -message.pk)}
     return TemplateResponse(request, "admin/messaging/message/samples.html", context)
 
 
+def _readable(mapping: Mapping, route: Route) -> QuerySet[Message]:
+    """The newest of a route; a reply mapping reads answers, and there are none without a delivery."""
+    rows = Message.objects.filter(route=route, purged_at=None).without_body().order_by("-pk")
+    if route.mapping_id != mapping.pk:
+        rows = rows.filter(Exists(Attempt.objects.filter(message=OuterRef("pk"), status_code__range=(200, 299))))
+    return rows[:SHOWN_OF_EACH]
+
+
 def sample(page: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """The sample's field, with what the mapping would have read of this message."""
+    """The sample's field, with what the mapping would have read of this message; a sentence where that is nothing."""
     mapping = _asked(page, request)
     message = get_object_or_404(Message.objects.select_related("route"), pk=pk, purged_at=None)
     text = read_for(mapping, message)
-    if text is None:
-        raise Http404("There is nothing in it that could be shown as JSON.")
-    answer = TemplateResponse(request, "admin/connectors/mapping/sample.html", {"sample": text})
+    note = "" if text else f"Nothing in {message} can be shown as JSON."
+    context = {"sample": text or "", "note": note}
+    answer = TemplateResponse(request, "admin/connectors/mapping/sample.html", context)
     answer["HX-Trigger-After-Settle"] = "sampled"
     return answer
 

@@ -8,21 +8,27 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from connectors import audit, formats
 from connectors.admin.base import page_of
+from connectors.admin.prefill import example_body
+from connectors.admin.route import may_send
 from connectors.catalogue import RoutePlan, catalogue, plan_of
 from connectors.choices import Pattern
 from connectors.masking import masked_url
 from connectors.models import Endpoint, Route
 from messages import delivery, intake, reply
+from messages.admin import recorded
 from messages.admin.display import content_type, headers, may_see_payloads, payload
 from messages.exceptions import LaneUnavailable, Refused
 from messages.intake import Incoming
+from messages.models import Message
 
 BODY_CHARACTERS = 1024 * 1024
 EXAMPLE = '{"id": "4711"}'
+SENT_BEFORE = "The same payload came before, and the route's idempotency key tells: nothing was sent. Change {key}."
 
 
 class TrialForm(forms.Form):
@@ -55,14 +61,17 @@ def call_endpoint(page: Any, request: HttpRequest, pk: int) -> HttpResponse:
     if not request.user.has_perm("connectors.change_endpoint"):
         raise PermissionDenied
     endpoint = get_object_or_404(Endpoint, pk=pk)
-    form = TrialForm(request.POST or None, initial={"body": EXAMPLE})
+    samples = recorded.newest_sent(endpoint) if may_see_payloads(request) else []
+    taken = recorded.chosen(samples, request.GET.get("message", ""))
+    found = recorded.as_sent(taken) if taken else None
+    form = TrialForm(request.POST or None, initial=_initial(found, EXAMPLE))
     outcome = None
     if form.is_valid():
         _log(request, endpoint, f"Test call: {endpoint.method} {masked_url(endpoint.url)}")
         trial = delivery.try_out(plan_of(endpoint), form.body_bytes, form.cleaned_data["content_type"])
         outcome = _of_call(trial)
     what = f"{endpoint.method} {masked_url(endpoint.url)} is really called, once, with its authentication:"
-    return _page(page, request, "Test call", what, endpoint, form, outcome)
+    return _page(page, request, "Test call", what, endpoint, form, outcome, samples)
 
 
 def _of_call(trial: delivery.Trial) -> dict[str, Any]:
@@ -79,19 +88,32 @@ def _of_call(trial: delivery.Trial) -> dict[str, Any]:
         body = payload(received.body, content_type(received.headers))
         sides.append({"title": f"Came back{beginning}", "body": body, "headers": headers(received.headers)})
     answered = f"HTTP {received.status_code}" if received else "No answer"
-    return {"title": f"{answered}, {trial.milliseconds:,.0f} ms", "text": trial.detail, "sides": sides}
+    return {
+        "title": f"{answered}, {trial.milliseconds:,.0f} ms",
+        "text": trial.detail,
+        "sides": sides,
+        "went_well": received is not None and received.status_code < 300,
+    }
 
 
 def send_message(page: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """A message like any other: stored, in its lane, delivered. Answers are shown to those who may see payloads."""
-    if not page.has_operate_permission(request) or not may_see_payloads(request):
+    if not may_send(request):
         raise PermissionDenied
     route = get_object_or_404(Route, pk=pk)
     plan = catalogue.by_id()[route.pk]
-    form = TestMessageForm(request.POST or None, patterns=plan.patterns, initial={"body": EXAMPLE})
+    samples = recorded.newest(route) if may_see_payloads(request) else []
+    taken = recorded.chosen(samples, request.GET.get("message", ""))
+    found = recorded.as_received(taken) if taken else None
+    initial = _initial(found, "" if found else example_body(route))
+    form = TestMessageForm(request.POST or None, patterns=plan.patterns, initial=initial)
     outcome = _sent(request, route, plan, form) if form.is_valid() else None
     what = "The message is stored and delivered like any other of"
-    return _page(page, request, "Send a test message", what, route, form, outcome)
+    return _page(page, request, "Send a test message", what, route, form, outcome, samples)
+
+
+def _initial(found: recorded.Recorded | None, example: str) -> dict[str, str]:
+    return {"body": found.text, "content_type": found.content_type} if found else {"body": example}
 
 
 def _sent(request: HttpRequest, route: Route, plan: RoutePlan, form: TestMessageForm) -> dict[str, Any] | None:
@@ -115,15 +137,19 @@ def _sent(request: HttpRequest, route: Route, plan: RoutePlan, form: TestMessage
     _log(request, route, f"Sent a test message: {accepted.message}")
     outcome: dict[str, Any] = {"message": accepted.message, "message_url": page_of(accepted.message), "sides": []}
     if accepted.replayed:
-        return {**outcome, "title": "It was there before", "text": "The same payload came before; nothing was sent."}
+        told = SENT_BEFORE.format(key=route.idempotency_key or "something in it")
+        return {**outcome, "title": "It was there before", "text": told}
     if not is_sync:
         return {**outcome, "title": "Accepted", "text": "Its page shows what becomes of it."}
     final = reply.wait_for(accepted, plan, deadline=deadline)
     if final is None:
         return {**outcome, "title": "No answer in time", "text": "The message goes on; its page shows its end."}
     answer = reply.answer(final, plan)
-    told = {"title": "The caller is answered", "body": payload(answer.content, answer.headers.get("Content-Type", ""))}
-    return {**outcome, "title": f"HTTP {answer.status_code}", "sides": [told]}
+    outcome |= {"title": f"HTTP {answer.status_code}", "went_well": answer.status_code < 300}
+    if not may_see_payloads(request):
+        return {**outcome, "text": "What the destination answered is shown to those who may see payloads."}
+    body = payload(answer.content, answer.headers.get("Content-Type", ""))
+    return {**outcome, "sides": [{"title": "The caller is answered", "body": body}]}
 
 
 def _unavailable(plan: RoutePlan, form: TrialForm, *, is_sync: bool) -> tuple[str, str] | None:
@@ -138,16 +164,26 @@ def _unavailable(plan: RoutePlan, form: TrialForm, *, is_sync: bool) -> tuple[st
 
 
 def _page(
-    page: Any, request: HttpRequest, title: str, what: str, row: Any, form: forms.Form, outcome: dict[str, Any] | None
+    page: Any,
+    request: HttpRequest,
+    title: str,
+    what: str,
+    row: Any,
+    form: forms.Form,
+    outcome: dict[str, Any] | None,
+    samples: list[Message],
 ) -> HttpResponse:
     context = {
         **page.admin_site.each_context(request),
         "title": title,
         "what": what,
         "original": row,
+        "list_title": row._meta.verbose_name_plural.capitalize(),
+        "list_url": reverse(f"admin:connectors_{row._meta.model_name}_changelist"),
         "back_url": page_of(row),
         "form": form,
         "outcome": outcome,
+        "samples": samples,
     }
     return TemplateResponse(request, "admin/messaging/message/trial.html", context)
 

@@ -377,6 +377,16 @@ def test_page_says_what_the_sender_has_to_do(admin: Client, scheme: str) -> None
     assert "SECRET=" in text
 
 
+def test_credential_is_reached_by_clicking_from_application_and_route(admin: Client) -> None:
+    credential = factories.CredentialFactory()
+    route = factories.RouteFactory(source=credential.application)
+    pages = [page("application_change", credential.application.pk), page("route_change", route.pk)]
+
+    texts = [admin.get(address).content.decode() for address in pages]
+
+    assert [f'href="{page("credential_change", credential.pk)}"' in text for text in texts] == [True, True]
+
+
 def test_application_leads_to_its_endpoints_and_routes(admin: Client) -> None:
     route = factories.RouteFactory()
     endpoint = factories.EndpointFactory(application=route.source)
@@ -645,7 +655,7 @@ def test_each_fault_lands_on_the_field_of_its_row(admin: Client) -> None:
 
     answer = save_mapping(admin, *rows)
 
-    (inline, _) = answer.context["inline_admin_formsets"]
+    inline, *_ = answer.context["inline_admin_formsets"]
     assert [list(errors) for errors in inline.formset.errors][:3] == [[], ["target"], ["source"]]
     assert inline.formset.errors[3]
     assert not Mapping.objects.exists()
@@ -666,6 +676,18 @@ def test_mapping_is_rows_or_an_expression(admin: Client, rows: list[dict[str, An
     assert not Mapping.objects.exists()
 
 
+def test_expression_stands_beside_the_rows_for_those_who_write_and_those_who_look(
+    admin: Client, viewer: Client
+) -> None:
+    mapping = factories.MappingFactory(expression='{"no": id}')
+
+    written, looked = (one.get(page("mapping_change", mapping.pk)).content.decode() for one in (admin, viewer))
+
+    assert "{&quot;no&quot;: id}</textarea>" in written
+    assert "{&quot;no&quot;: id}</pre>" in looked
+    assert "<textarea" not in looked
+
+
 def test_faulty_expression_is_named_on_its_field(admin: Client) -> None:
     answer = save_mapping(admin, expression='{"a": ')
 
@@ -676,7 +698,7 @@ def test_versions_can_be_looked_at_and_not_be_changed(admin: Client) -> None:
     version = factories.MappingVersionFactory()
     address = page("mappingversion_change", version.pk)
 
-    assert "&quot;target&quot;: &quot;no&quot;" in admin.get(address).content.decode()
+    assert "<th>no</th>" in admin.get(address).content.decode()
     assert admin.post(address, {"number": 9}).status_code == 403
     assert address in admin.get(page("mapping_change", version.mapping_id)).content.decode()
 
@@ -767,6 +789,28 @@ def test_route_shows_the_addresses_under_which_it_is_reached(admin: Client) -> N
     assert f"http://testserver/webhooks/{route.slug}<" in text
     assert f"http://testserver/webhooks/{route.slug}/async<" in text
     assert f"/webhooks/{route.slug}/sync" not in text
+
+
+def test_route_leads_to_what_it_is_made_of_and_its_addresses_are_copied(admin: Client) -> None:
+    route = factories.RouteFactory(mapping=factories.MappingFactory())
+    places = {"application": route.source, "mapping": route.mapping, "endpoint": route.endpoint}
+
+    text = admin.get(page("route_change", route.pk)).content.decode()
+
+    for name, row in places.items():
+        assert f'href="{page(f"{name}_change", row.pk)}">{row}</a>' in text
+    assert text.count("data-copy-from") == 3
+
+
+def test_keys_and_statuses_of_a_route_are_lines(admin: Client) -> None:
+    lines = {"search_keys": "order = id\nsku = items[].sku", "statuses": "success = 409", "force_list": "line, note"}
+
+    admin.post(page("route_add"), route_form(**lines))
+
+    route = Route.objects.get()
+    assert route.search_keys == {"order": "id", "sku": "items[].sku"}
+    assert (route.statuses, route.force_list) == ({"success": [409]}, ["line", "note"])
+    assert "order = id\nsku = items[].sku" in admin.get(page("route_change", route.pk)).content.decode()
 
 
 def test_slug_is_chosen_once_and_paused_is_no_switch(admin: Client) -> None:

@@ -88,9 +88,38 @@ def test_faults_name_the_row_and_failures_name_every_failing_one() -> None:
         sample='{"y": "seven"}',
     )
 
-    assert [place for place, _ in shown(client, faulty).faults] == ["Row 2, target"]
-    assert [place for place, _ in shown(client, form({"target": "b..c", "source": "z"})).faults] == ["Row 1, target"]
-    assert [place for place, _ in shown(client, failing).failures] == ["a ← x", "b ← y"]
+    faults = shown(client, faulty).faults + shown(client, form({"target": "b..c", "source": "z"})).faults
+    failures = shown(client, failing).failures
+
+    assert [(one.place, one.row, one.field) for one in faults] == [
+        ("Row 2, target", "rows-1", "target"),
+        ("Row 1, target", "rows-0", "target"),
+    ]
+    assert [(one.place, one.row) for one in failures] == [("a ← x", "rows-0"), ("b ← y", "rows-1")]
+
+
+def test_failure_of_one_item_belongs_to_the_row_of_all_items() -> None:
+    row = {"target": "lines[].n", "source": "items[].n", "type": "integer"}
+
+    (failure,) = shown(person("add_mapping"), form(row, sample='{"items": [{"n": 1}, {"n": "x"}]}')).failures
+
+    assert (failure.place, failure.row, failure.field) == ("lines[1].n ← items[1].n", "rows-0", "source")
+
+
+def test_empty_form_is_no_fault() -> None:
+    preview = shown(person("add_mapping"), form())
+
+    assert (preview.faults, preview.failures) == ([], [])
+    assert preview.note.startswith("Write a row")
+
+
+def test_paths_of_the_sample_are_suggested_even_where_rows_are_faulty() -> None:
+    sample = '{"id": 1, "items": [{"sku": "a"}, {"sku": "b", "the price": 2}]}'
+
+    preview = shown(person("add_mapping"), form({"target": "b..c", "source": "z"}, sample=sample))
+
+    assert preview.faults
+    assert preview.paths == ["id", "items", "items[]", "items[].sku", "items[].`the price`"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +134,7 @@ def test_faults_name_the_row_and_failures_name_every_failing_one() -> None:
 def test_what_is_wrong_is_said_where_it_is(fields: dict[str, str], place: str) -> None:
     preview = shown(person("add_mapping"), form(**fields))
 
-    assert [found for found, _ in preview.faults + preview.failures] == [place]
+    assert [found.place for found in preview.faults + preview.failures] == [place]
 
 
 def test_hostile_samples_stay_text() -> None:
@@ -152,12 +181,50 @@ def test_sample_of_a_reply_mapping_is_what_came_back(mapping: Mapping) -> None:
     assert "&quot;invoice&quot;: 1.10" in text
 
 
-def test_message_that_holds_no_sample_is_not_found(mapping: Mapping) -> None:
+def test_message_that_holds_no_sample_says_so(mapping: Mapping) -> None:
     message = factories.MessageFactory(lane__route__mapping=mapping, body=b"{")
     url = reverse("admin:messaging_message_sample", args=[message.pk])
 
-    assert person("view_message", "view_payload").get(url, {"mapping": mapping.pk}).status_code == 404
+    text = person("view_message", "view_payload").get(url, {"mapping": mapping.pk}).content.decode()
+
+    assert f"Nothing in {message} can be shown as JSON." in text
     assert Message.objects.count() == 1
+
+
+def test_reply_mapping_offers_only_messages_that_were_answered(mapping: Mapping) -> None:
+    lane = factories.LaneFactory(route__reply_mapping=mapping)
+    waiting = factories.MessageFactory(lane=lane)
+    refused = factories.AttemptFactory(message__lane=lane, message__failed=True, refused=True)
+    answered = factories.AttemptFactory(message__lane=lane, message__succeeded=True)
+    url = reverse("admin:messaging_message_samples")
+
+    text = person("view_message", "view_payload").get(url, {"mapping": mapping.pk}).content.decode()
+
+    offered = [str(message) in text for message in (waiting, refused.message, answered.message)]
+    assert offered == [False, False, True]
+
+
+@pytest.mark.parametrize(("rights", "asks"), [((), False), (("view_message", "view_payload"), True)])
+def test_page_asks_for_samples_only_for_those_who_may_see_them(
+    mapping: Mapping, rights: tuple[str, ...], asks: bool
+) -> None:
+    client = person("view_mapping", "change_mapping", "view_fieldrow", "change_fieldrow", *rights)
+
+    text = client.get(reverse("admin:connectors_mapping_change", args=[mapping.pk])).content.decode()
+
+    assert ("/samples/" in text) == asks
+    assert ("offered to those who may see them" in text) != asks
+
+
+def test_difference_to_the_version_in_force_stays_open(mapping: Mapping) -> None:
+    """Whatever a person had to open would close again with every key that is pressed."""
+    client = person("view_mapping", "change_mapping")
+    data = form({"target": "number", "source": "id"}, sample='{"id": 7, "price": 1, "country": "Norway"}')
+
+    text = client.post(f"{PREVIEW}?mapping={mapping.pk}", data).content.decode()
+
+    assert "Different from the version in force" in text
+    assert "<details" not in text
 
 
 def test_restored_version_is_the_newest_again_with_rows_digits_and_history(mapping: Mapping) -> None:
@@ -198,6 +265,17 @@ def test_version_page_shows_what_changed_and_what_cannot_run_is_not_restored(map
     assert "platform-removed" in text
     assert "It cannot be restored" in answer.content.decode()
     assert mapping.versions.count() == 2
+
+
+def test_version_shows_its_rows_as_people_write_them(mapping: Mapping) -> None:
+    version = mapping.versions.get()
+    client = person("view_mapping", "view_mappingversion")
+
+    text = client.get(reverse("admin:connectors_mappingversion_change", args=[version.pk])).content.decode()
+
+    assert "<tr><th>no</th><td>← id</td><td></td></tr>" in text
+    assert "<tr><th>price</th><td>← price</td><td>decimal, default 19.90</td></tr>" in text
+    assert "<tr><th>country</th><td>← country</td><td>looked up in codes</td></tr>" in text
 
 
 def test_restoring_needs_the_right_to_change(mapping: Mapping) -> None:

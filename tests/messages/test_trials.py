@@ -11,6 +11,7 @@ from django.urls import reverse
 from connectors.models import Endpoint, Route
 from messages.models import Attempt, Message
 from tests.destination import Destination
+from tests.factories import AttemptFactory, LaneFactory, MessageFactory
 from tests.messages.conftest import configure_route
 
 SENT = {"body": '{"id": 4711, "price": 19.90}', "content_type": "application/json"}
@@ -115,6 +116,49 @@ def test_synchronous_test_message_shows_the_answer(destination: Destination) -> 
     assert outcome["title"] == "HTTP 200"
     assert "succeeded" in outcome["sides"][0]["body"]
     assert Message.objects.get().status == "succeeded"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_configures_a_route_may_try_it_and_sees_no_payload(destination: Destination) -> None:
+    """An integrator: the newest message's body is not for them, nor is what the destination answers."""
+    configure_route(destination.url())
+    MessageFactory(lane__route=Route.objects.get(), body=b'{"canary":1}')
+    client = person("view_route", "change_route")
+
+    form = client.get(message_page()).content.decode()
+    answer = client.post(message_page(), {**SENT, "pattern": "sync"})
+
+    assert "canary" not in form
+    assert answer.context["outcome"]["title"] == "HTTP 200"
+    assert answer.context["outcome"]["sides"] == []
+    assert client.get(f"/admin/connectors/route/{Route.objects.get().pk}/test/").url == message_page()  # type: ignore[attr-defined]
+
+
+@pytest.mark.django_db
+def test_body_of_a_recorded_message_is_offered_and_the_newest_that_went_well_is_taken() -> None:
+    configure_route()
+    lane = LaneFactory(route=Route.objects.get())
+    first, second = (MessageFactory(lane=lane, succeeded=True, body=body) for body in (b'{"n":1.10}', b'{"n":2.20}'))
+    MessageFactory(lane=lane, body=b'{"n":3}')
+    client = person(*RIGHTS)
+
+    newest = client.get(message_page()).context["form"].initial["body"]
+    asked = client.get(message_page(), {"message": first.pk}).context["form"].initial["body"]
+
+    assert newest == '{\n  "n": 2.20\n}'
+    assert asked == '{\n  "n": 1.10\n}'
+    assert second.pk > first.pk
+
+
+@pytest.mark.django_db
+def test_call_is_offered_the_bodies_that_were_sent() -> None:
+    configure_route()
+    lane = LaneFactory(route=Route.objects.get())
+    AttemptFactory(message__lane=lane, message__succeeded=True, request_body=b'{"mapped":true}')
+
+    form = person(*RIGHTS).get(call_page()).context["form"]
+
+    assert form.initial["body"] == '{\n  "mapped": true\n}'
 
 
 @pytest.mark.django_db
