@@ -22,6 +22,7 @@ NOBODY: tuple[str, ...] = ()
 ADMIN = ("administrator",)
 CONFIGURE = ("integrator", "administrator")
 OPERATE = ("support", "administrator")
+ALL_BUT_VIEWER = ("support", "integrator", "administrator")
 ALL = tuple(ROLES)
 FAMILY = ("changelist", "change", "history", "add", "delete")
 
@@ -40,7 +41,7 @@ MODELS = {
             f"messaging_{name}"
             for name in (
                 *("attempt", "result", "searchkey", "bulk", "bulkitem", "circuit", "allowance", "savedview", "lane"),
-                *("worker", "message", "rejection"),
+                *("worker", "message", "rejection", "hourlycount"),
             )
         ],
         (ALL, NOBODY, NOBODY),
@@ -68,7 +69,7 @@ OWN = {
     "connectors_endpoint_resume": CONFIGURE,
     "connectors_mappingversion_restore": CONFIGURE,
     "connectors_mapping_preview": CONFIGURE,
-    "connectors_route_test": OPERATE,
+    "connectors_route_test": ALL_BUT_VIEWER,
     "connectors_route_pause": CONFIGURE,
     "connectors_route_resume": CONFIGURE,
     "messaging_bulk_start": OPERATE,
@@ -86,7 +87,7 @@ OWN = {
     "messaging_message_sample": OPERATE,
     "messaging_endpoint_test": CONFIGURE,
     "messaging_route_activity": ALL,
-    "messaging_route_test": OPERATE,
+    "messaging_route_test": ALL_BUT_VIEWER,
     "messaging_message_retry": OPERATE,
     "messaging_message_cancel": OPERATE,
     "messaging_message_edit": OPERATE,
