@@ -22,7 +22,7 @@ class Place:
 
 @dataclass(slots=True)
 class Claim:
-    """A lane in a worker's hand. `deadline` is on the worker's monotonic clock, taken before the lease was written."""
+    """A lane in a worker's hand. `deadline` is on `lease_clock`, read before the lease was written."""
 
     lane_id: int
     route_id: int
@@ -36,7 +36,7 @@ class Claim:
     permit: str = ""
     """Its right to one call, where the endpoint has limits."""
     send_by: float = math.inf
-    """When its call has to begin, on the worker's monotonic clock: its permit does not last."""
+    """When its call has to begin, on `lease_clock`: its permit does not last."""
     suspect: bool = False
     """Its head may be what ends workers: nothing else runs beside it."""
 

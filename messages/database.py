@@ -118,6 +118,18 @@ def clock_reading() -> datetime:
         return cursor.fetchone()[0]
 
 
+def lease_clock() -> float:
+    """Seconds by which a worker judges its own leases, on a clock that goes on while its machine sleeps.
+
+    Linux's monotonic clock stands still meanwhile: a laptop, or a virtual machine that was moved, would wake up with its
+    leases as fresh as before, and send what others have sent in the meantime.
+    """
+    return time.clock_gettime(_LEASE_CLOCK)
+
+
+_LEASE_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class Seldom:
     """Whether it is time to say something once more: an outage is a line in ten seconds, not one for each try."""
 

@@ -23,7 +23,7 @@ from connectors.readers import Reader
 from messages import accepting, cloud_events, limits, sparing
 from messages.accepting import Taking
 from messages.claims import Claim, Work, work_of
-from messages.database import write
+from messages.database import lease_clock, write
 from messages.exceptions import ConfigurationChanged, LaneUnavailable, Refused
 from messages.models import Message
 from messages.repeats import look_again, repeats
@@ -123,7 +123,7 @@ def _placed(
     taking: Taking | None,
     revision: int | None,
 ) -> Accepted:
-    before = time.monotonic()
+    before = lease_clock()
     if taking is None:
         accepting.accept(message, lane_key, search_keys, revision=revision)
         return Accepted(message)

@@ -15,7 +15,6 @@ Why nothing is lost, doubled or overtaken:
 """
 
 import json
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,7 +27,7 @@ from connectors.choices import OnFailure
 from connectors.retries import RetryPolicy
 from messages.choices import OPEN_STATUSES, Hold, OutcomeKind, Status
 from messages.claims import WORK_COLUMNS, Claim, Finished, Work, to_work, work_of
-from messages.database import Prepared, clock, clock_reading, execute_in_server, write, write_alone
+from messages.database import Prepared, clock, clock_reading, execute_in_server, lease_clock, write, write_alone
 from messages.models import Lane, Message
 from messages.models.lane import routes_with_due_lanes
 from messages.outcomes import Outcome, Policy
@@ -89,7 +88,7 @@ def claim(
 
 def _claim_flowing(count: int, *, lease_seconds: float, owner: str, without: Collection[int]) -> list[Claim]:
     """One statement that picks the lanes, locks and leases them."""
-    before = time.monotonic()
+    before = lease_clock()
     picked, values = _to_claim.sql(count, frozenset(without))
     changes = "token = lane.token + 1, strikes = lane.strikes + 1, owner = %s"
     told = ("due_at", "id", "route_id", "token", "done_position", "changes")
@@ -120,7 +119,7 @@ def _claim_suspect(
     *, lease_seconds: float, owner: str, policies: Mapping[int, Policy], without: Collection[int]
 ) -> list[Claim]:
     """One lane that has to run alone; one whose head took too many workers down is moved past it instead."""
-    before = time.monotonic()
+    before = lease_clock()
     with write():
         due = free(Lane.objects.flowing(clock()).without_endpoints(without)).filter(strikes__gte=SUSPECT_STRIKES)
         found = list(due.filter(**_overdue_suspect(clock()))[:1]) or list(due[:1])
@@ -136,7 +135,7 @@ def free(due: QuerySet[Lane]) -> QuerySet[Lane]:
 
 
 def lease(lanes: Sequence[Lane], *, lease_seconds: float, owner: str, before: float) -> list[Claim]:
-    """Gives locked lanes to `owner`; `before` is when the caller began, on its monotonic clock."""
+    """Gives locked lanes to `owner`; `before` is when the caller began, on `lease_clock`."""
     Lane.objects.filter(pk__in=[lane.pk for lane in lanes]).update(
         lease_until=clock() + timedelta(seconds=lease_seconds),
         token=F("token") + 1,
@@ -204,7 +203,7 @@ _AHEAD_ON_SQLITE = f"""
 
 def renew(claims: Sequence[Claim], *, lease_seconds: float) -> set[int]:
     """Prolongs the leases that are still the claimers'; returns their lanes and moves their deadlines."""
-    before = time.monotonic()
+    before = lease_clock()
     with write():
         rows = {lane.pk: lane for lane in locked(one.lane_id for one in claims)}
         mine = [one for one in claims if _holds(one, rows.get(one.lane_id))]

@@ -14,7 +14,6 @@ import logging
 import os
 import queue
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -34,7 +33,7 @@ from messages.breaker import breaker
 from messages.bulkhead import Bulkhead, full_endpoints
 from messages.choices import OutcomeKind
 from messages.claims import Claim, Finished, Work
-from messages.database import Seldom
+from messages.database import Seldom, lease_clock
 from messages.outcomes import Outcome, Policy
 
 log = logging.getLogger(__name__)
@@ -127,7 +126,7 @@ class Pump:
         """Lanes may be waiting that this pump has no room for: then a lane in hand goes to the back after its turn."""
         self._next_changes = time.monotonic() + CHANGES_SECONDS
         self.done = 0
-        self.ended = False
+        self.is_over = False
         """Nobody serves any more: what `take` is handed goes nowhere."""
 
     def run(self, *, budget_seconds: float, linger_seconds: float) -> int:
@@ -179,14 +178,14 @@ class Pump:
         return not waits or overtime >= MAX_OVERTIME_SECONDS
 
     def serve(self) -> None:
-        """Until `stop`: works the lanes that `take` hands over. What nobody foresaw ends it: see `WebPump`."""
+        """Until `stop`: works the lanes that `take` hands over. What nobody foresaw ends it: see `web_pump.py`."""
         try:
             while not self._stopping or self._hands or self._ended:
                 self._guarded(lambda: self._step(self._lease_seconds / 3))
         except Exception:  # the edge of a thread: recorded with its traceback
             log.exception("The pump of this web process failed; the next synchronous request starts another one.")
         finally:
-            self.ended = True  # first: whoever hands over a lane from now on excuses its caller himself
+            self.is_over = True  # first: whoever hands over a lane from now on excuses its caller himself
             self._excuse_everybody()
             self._pool.shutdown()
             connection.close()
@@ -218,7 +217,7 @@ class Pump:
         hand = Hand(claim, plan, time.monotonic(), ahead=[work], busy=True, waiter=waiter)
         self._inbox.put(hand)  # first, so that its lease is renewed from the start
         self._pool.submit(plan.endpoint.id, self._deliver, hand, work)
-        if self.ended:
+        if self.is_over:
             hand.excuse()
         return waiter
 
@@ -343,7 +342,7 @@ class Pump:
         """In an I/O thread. A bug in here must reach the lane as an outcome, or the lane would wait for ever."""
         outcome: Outcome | None = None
         begin_by = min(hand.claim.deadline - self._lease_seconds * LEASE_MARGIN, hand.claim.send_by)
-        if time.monotonic() < begin_by:
+        if lease_clock() < begin_by:
             try:
                 outcome = delivery.attempt(work, hand.plan)
             except BaseException:  # the edge of a thread, panics of extensions included: recorded with its traceback
@@ -481,36 +480,6 @@ def policy_of(plan: RoutePlan) -> Policy:
 
 def _policies(plans: Mapping[int, RoutePlan]) -> dict[int, Policy]:
     return {pk: policy_of(plan) for pk, plan in plans.items()}
-
-
-class WebPump:
-    """The pump of a web process, started with the first synchronous request, and again after a fork or a failure."""
-
-    def __init__(self, make: Callable[[], Pump]) -> None:
-        self._make = make
-        self._lock = threading.Lock()
-        self._pid = 0
-        self._pump: Pump | None = None
-        self._thread: threading.Thread | None = None
-
-    def get(self) -> Pump:
-        with self._lock:
-            if self._pump is None or self._pid != os.getpid() or self._pump.ended:
-                self._pump, self._pid = self._make(), os.getpid()
-                self._thread = threading.Thread(target=self._pump.serve, name="web-pump", daemon=True)
-                self._thread.start()
-            return self._pump
-
-    def close(self, *, seconds: float) -> None:
-        """Lets it finish what is in hand and ends its thread; the next request starts a new one."""
-        with self._lock:
-            if self._pump is not None and self._thread is not None and self._pid == os.getpid():
-                self._pump.stop()
-                self._thread.join(seconds)
-            self._pump = None
-
-
-web_pump = WebPump(lambda: Pump(threads=settings.WEB_CALLS, claims=False))
 
 
 def pump() -> int:

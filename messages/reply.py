@@ -22,9 +22,10 @@ from messages.exceptions import LaneUnavailable
 from messages.intake import Accepted, Incoming
 from messages.models import Message, Result
 from messages.problems import Problem
-from messages.pump import owner_name, web_pump
+from messages.pump import owner_name
 from messages.serializers import result_document
 from messages.waiting import conclude, lookout
+from messages.web_pump import web_pump
 
 POLL_FIRST_SECONDS = 0.01
 POLL_LAST_SECONDS = 0.1

@@ -3,13 +3,12 @@
 Each claim is good for one message: then its lane goes to the back of the queue, and its permit to whoever is next.
 """
 
-import time
 from collections.abc import Collection, Mapping
 
 from connectors.catalogue import EndpointPlan
 from messages import circuits, lanes, limits
 from messages.claims import Claim
-from messages.database import clock, write
+from messages.database import clock, lease_clock, write
 from messages.lanes import MAX_STRIKES, SUSPECT_STRIKES
 from messages.models import Lane
 from messages.outcomes import Policy
@@ -34,7 +33,7 @@ def claim(
     alone: bool,
 ) -> list[Claim]:
     """Takes up to `count` due lanes of one endpoint; with `probes` one, if nobody else tries the endpoint."""
-    before = time.monotonic()
+    before = lease_clock()
     with write():
         room = limits.room(endpoint, 1 if probes else count)
         if not room:

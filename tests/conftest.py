@@ -12,9 +12,9 @@ from connectors.catalogue import catalogue
 from messages import rates, rejections
 from messages.breaker import breaker
 from messages.last_use import last_uses
-from messages.pump import web_pump
 from messages.repeats import repeats
 from messages.waiting import lookout
+from messages.web_pump import web_pump
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,11 @@ from django.utils import timezone
 from connectors.catalogue import catalogue
 from connectors.models import Endpoint, Route
 from messages import delivery, lanes, sparing, steering
+from messages import pump as pump_module
 from messages.accepting import Taking
 from messages.beats import STOP, VARIABLE
 from messages.choices import Hold, OutcomeKind, Status
+from messages.database import lease_clock
 from messages.models import Attempt, Lane, Message, Result
 from messages.pump import QUANTUM_MESSAGES, Pump
 from tests.destination import Answer, Destination, Received
@@ -277,7 +279,7 @@ def test_worker_whose_lease_is_nearly_over_does_not_send(destination: Destinatio
     accepted = push(plan, pattern="sync", taking=Taking("web", 30))
     assert accepted.claim is not None
     assert accepted.work is not None
-    accepted.claim.deadline = time.monotonic() + 1
+    accepted.claim.deadline = lease_clock() + 1
     pump = Pump(threads=1, claims=False)
     waiter = pump.take(accepted.claim, accepted.work, plan)
 
@@ -287,6 +289,23 @@ def test_worker_whose_lease_is_nearly_over_does_not_send(destination: Destinatio
     assert waiter.cancelled()
     assert destination.requests == []
     assert Lane.objects.get().lease_until is None
+
+
+def test_worker_whose_machine_slept_beyond_its_lease_does_not_send(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = configure_route(destination.url("/orders"))
+    accepted = push(plan, pattern="sync", taking=Taking("web", 30))
+    assert accepted.claim is not None
+    assert accepted.work is not None
+    pump = Pump(threads=1, claims=False)
+
+    monkeypatch.setattr(pump_module, "lease_clock", lambda: time.clock_gettime(time.CLOCK_BOOTTIME) + 30)
+    waiter = pump.take(accepted.claim, accepted.work, plan)
+    pump._step(5)
+
+    assert waiter.cancelled()
+    assert destination.requests == []
 
 
 def test_stopped_pump_finishes_what_is_in_hand_and_releases_the_rest(destination: Destination) -> None:
@@ -417,7 +436,7 @@ def test_sync_caller_is_not_forgotten_when_its_lane_cannot_be_given_back(
     accepted = push(plan, pattern="sync", taking=Taking("web", 30))
     assert accepted.claim is not None
     assert accepted.work is not None
-    accepted.claim.deadline = time.monotonic() + 1
+    accepted.claim.deadline = lease_clock() + 1
     pump = Pump(threads=1, claims=False)
     waiter = pump.take(accepted.claim, accepted.work, plan)
 

@@ -13,7 +13,8 @@ from connectors.catalogue import RoutePlan
 from messages import lanes
 from messages.accepting import Taking
 from messages.models import Message
-from messages.pump import Pump, WebPump
+from messages.pump import Pump
+from messages.web_pump import WebPump
 from tests.destination import Answer, Destination
 from tests.messages.conftest import LEASE, configure_route, push
 
@@ -37,7 +38,7 @@ def take(pump: Pump, plan: RoutePlan, lane: str) -> Any:
 
 def wait_for_its_end(pump: Pump) -> None:
     end = time.monotonic() + 10
-    while not pump.ended:
+    while not pump.is_over:
         assert time.monotonic() < end
         time.sleep(0.01)
 
