@@ -121,8 +121,8 @@ def clock_reading() -> datetime:
 def lease_clock() -> float:
     """Seconds by which a worker judges its own leases, on a clock that goes on while its machine sleeps.
 
-    Linux's monotonic clock stands still meanwhile: a laptop, or a virtual machine that was moved, would wake up with its
-    leases as fresh as before, and send what others have sent in the meantime.
+    Linux's monotonic clock stands still meanwhile: a laptop, or a virtual machine that was moved, would wake up with
+    its leases as fresh as before, and send what others have sent in the meantime.
     """
     return time.clock_gettime(_LEASE_CLOCK)
 
