@@ -78,11 +78,13 @@ def main() -> None:
                     serial = lanes == 1
                     base = bare(port, delay, processes=1 if serial else WORKERS[name], threads=1 if serial else THREADS)
                     rate = count / told["seconds"]
-                    target = "90%" if serial and delay else "60%" if lanes == 100 else ""
+                    wanted = 0.9 if serial and delay else 0.6 if lanes == 100 else 0.0
+                    target = f"{wanted:.0%}" if wanted else ""
                     cpu_target = f"{CPU_TARGET_MS}" if lanes == 100 and not delay else ""
                     sys.stdout.write(
                         f"{name:12}{lanes:>8,}{delay:>10}{rate:>12,.0f}{base:>10,.0f}{rate / base:>8.0%}{target:>8}"
-                        f"{cpu:>9.2f}{cpu_target:>8}\n"
+                        f"{cpu:>9.2f}{cpu_target:>8}"
+                        f"{'  missed' if rate / base < wanted or (cpu_target and cpu > CPU_TARGET_MS) else ''}\n"
                     )
                     sys.stdout.flush()
 
