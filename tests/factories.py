@@ -23,10 +23,12 @@ from messages.models import (
     Bulk,
     BulkItem,
     Circuit,
+    HourlyCount,
     Lane,
     Message,
     Rejection,
     Result,
+    SavedView,
     SearchKey,
     Worker,
 )
@@ -362,3 +364,22 @@ class BulkItemFactory(DjangoModelFactory):
 
     bulk = factory.SubFactory(BulkFactory)
     message = factory.SubFactory(MessageFactory)
+
+
+class SavedViewFactory(DjangoModelFactory):
+    class Meta:
+        model = SavedView
+
+    owner = factory.SubFactory(UserFactory)
+    list = SavedView.List.MESSAGES
+    name = factory.Sequence(lambda number: f"view {number}")
+    query = "status__exact=dead"
+
+
+class HourlyCountFactory(DjangoModelFactory):
+    class Meta:
+        model = HourlyCount
+
+    route = factory.SubFactory(RouteFactory)
+    hour = factory.LazyFunction(lambda: timezone.now().replace(minute=0, second=0, microsecond=0))
+    counted_until = factory.SelfAttribute("hour")

@@ -9,7 +9,6 @@ from django_q.models import Failure
 
 from connectors import audit
 from integration_platform.models import LoginTally
-from messages.models import HourlyCount, SavedView
 from messages.tasks import ensure_schedules
 from tests import factories
 
@@ -51,9 +50,8 @@ def furnish(text: str = "plain") -> None:
     factories.AllowanceFactory(endpoint=endpoint)
     factories.RejectionFactory(route=route, detail=text, body=text.encode())
     factories.WorkerFactory(name=text)
-    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
-    HourlyCount.objects.create(route=route, hour=hour, counted_until=hour)
-    SavedView.objects.create(owner=somebody, list="message", name=text[:50], query="status__exact=dead", shared=True)
+    factories.HourlyCountFactory(route=route)
+    factories.SavedViewFactory(owner=somebody, name=text[:50], shared=True)
     LoginTally.objects.create(kind="account", key=text, seen_at=timezone.now())
     Group.objects.create(name=text)
     ensure_schedules()
