@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -77,6 +78,8 @@ class Finished:
     """Set by `finish`: what became of the message."""
     changes: int = 0
     """Set by `finish`: `Lane.changes`; where it differs from the claim's, what was read ahead is out of date."""
+    recorded_at: datetime | None = None
+    """Set by `finish`: the time that it has written."""
 
 
 WORK_COLUMNS = (

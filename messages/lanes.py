@@ -258,7 +258,7 @@ def finish(finished: Sequence[Finished], *, now: datetime) -> None:
     for entry in finished:  # what a transaction that was rolled back said is void
         entry.kept, entry.fenced, entry.verdict = False, False, None
     for entry, moved in zip(finished, record(finished, now=now), strict=True):
-        entry.changes, entry.fenced = moved.changes, not moved.holds
+        entry.changes, entry.fenced, entry.recorded_at = moved.changes, not moved.holds, now
         if moved.holds and not moved.at_head:  # recorded before; a lane that is still leased went on to its next then
             entry.kept = True
         else:

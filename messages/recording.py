@@ -17,7 +17,7 @@ from connectors import formats
 from messages.choices import OPEN_STATUSES, Hold, OutcomeKind, Status
 from messages.claims import Finished
 from messages.database import clock_reading, execute_in_server, json_ids, write, write_alone
-from messages.models import Message
+from messages.models import Message, Result
 from messages.outcomes import judge
 
 ATTEMPT = {
@@ -104,6 +104,16 @@ def record(finished: Sequence[Finished], *, now: datetime, trusted: bool = False
         _lock(entry.claim.lane_id for entry in finished)
         _judge_all(finished, retryable=_now_retryable(finished))
         return _at_once(finished, now=now, trusted=trusted)
+
+
+def show(message: Message, entry: Finished) -> None:
+    """Makes `message` what a look at the database would find, now that `entry` has been recorded and has ended it."""
+    if entry.verdict is None or entry.verdict.status is None:
+        return
+    message.status, message.completed_at = entry.verdict.status, entry.recorded_at
+    message.attempts = entry.work.attempts + 1
+    status_code, content_type, body = _reply(entry)
+    message.result = Result(status_code=status_code, content_type=content_type, body=body, error=entry.outcome.error)
 
 
 def _is_sure(entry: Finished) -> bool:
@@ -360,13 +370,12 @@ def _attempt(entry: Finished) -> tuple[Any, ...]:
 
 def _result(entry: Finished) -> tuple[Any, ...]:
     """In the order of OF_RESULT."""
+    return (*_reply(entry), _json(entry.outcome.error))
+
+
+def _reply(entry: Finished) -> tuple[int | None, str, bytes | None]:
     reply = entry.outcome.reply
-    return (
-        reply.status_code if reply else None,
-        _storable(reply.content_type)[:255] if reply else "",
-        reply.body if reply else None,
-        _json(entry.outcome.error),
-    )
+    return (reply.status_code, _storable(reply.content_type)[:255], reply.body) if reply else (None, "", None)
 
 
 def _json(value: Any) -> str | None:

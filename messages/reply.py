@@ -23,6 +23,7 @@ from messages.intake import Accepted, Incoming
 from messages.models import Message, Result
 from messages.problems import Problem
 from messages.pump import owner_name
+from messages.recording import show
 from messages.serializers import result_document
 from messages.waiting import conclude, lookout
 from messages.web_pump import web_pump
@@ -58,7 +59,7 @@ def accept(plan: RoutePlan, incoming: Incoming, *, revision: int | None = None) 
 
 
 def end_of(accepted: Accepted, plan: RoutePlan) -> "Future[None]":
-    """Done when the message is final; whoever waits no longer cancels it.
+    """Done when the message is final; whoever waits no longer cancels it. One that ends in our hand shows it by then.
 
     An idle lane was claimed by `intake.accept`: its message goes out at once, through this process's pump. Otherwise
     it takes its turn: whoever holds the lane works it, and we look until its result is there.
@@ -69,6 +70,7 @@ def end_of(accepted: Accepted, plan: RoutePlan) -> "Future[None]":
 
     def recorded(waiter: "Future[Finished]") -> None:
         if _is_over(waiter):
+            show(accepted.message, waiter.result())
             conclude(end)
         else:
             lookout.end_of(accepted.message.correlation_id, end)
@@ -89,7 +91,8 @@ def wait_for(accepted: Accepted, plan: RoutePlan, *, deadline: float) -> Message
         except CancelledError:
             pass
         if _is_over(waiter):
-            return load(message.correlation_id)
+            show(message, waiter.result())
+            return message
     return wait_until_final(message.correlation_id, deadline=deadline)
 
 

@@ -236,7 +236,10 @@ def _synchronous(
 def _ended(http: HttpRequest, waited: Waiting) -> HttpResponse:
     """The second part of `_synchronous`, when the server has waited meanwhile."""
     message, plan = waited.subject
-    response = _told(http, message, plan, reply.load(message.correlation_id) if waited.ended else None)
+    final = None
+    if waited.ended:
+        final = message if message.is_final else reply.load(message.correlation_id)
+    response = _told(http, message, plan, final)
     return _honoured(response, preferences(http), waits=True)
 
 

@@ -66,10 +66,10 @@ def chart(hours: Sequence[Hour]) -> dict[str, Any]:
 
 
 def nice(count: int) -> int:
-    """The next round number that LINES divide: 4, 8, 20, 40, 80, 200 …"""
+    """The next round number that LINES divide: 4, 8, 20, 40, 80, 100, 200, 400 …"""
     size = LINES
     while True:
-        for factor in (1, 2, 5):
-            if size * factor >= count:
-                return size * factor
+        for factor in (1, 2, 2.5, 5):
+            if size * factor >= count and size * factor % LINES == 0:
+                return int(size * factor)
         size *= 10

@@ -91,7 +91,7 @@ def test_counts_that_are_far_behind_are_not_made_up_for_by_reading_messages(oper
 
 
 @pytest.mark.parametrize(
-    ("count", "top"), [(0, 4), (1, 4), (4, 4), (5, 8), (9, 20), (101, 200), (1_000_000, 2_000_000)]
+    ("count", "top"), [(0, 4), (1, 4), (4, 4), (5, 8), (9, 20), (81, 100), (101, 200), (1_000_001, 2_000_000)]
 )
 def test_chart_ends_at_a_round_number(count: int, top: int) -> None:
     drawn = chart([Hour(timezone.now(), count, 0)])

@@ -15,9 +15,11 @@ from messages import lanes, reply, steering
 from messages.accepting import Taking
 from messages.choices import OutcomeKind, Status
 from messages.claims import Finished
-from messages.intake import Accepted
+from messages.intake import Accepted, Incoming
 from messages.models import Message
 from messages.pump import policy_of
+from messages.serializers import result_document
+from tests.destination import Answer, Destination
 from tests.factories import LaneFactory, MessageFactory, ResultFactory, RouteFactory
 from tests.messages.conftest import LEASE, claim, configure_route, finish, outcome, push
 
@@ -274,3 +276,30 @@ def test_long_poll_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None
     reply.long_poll(message, seconds=0.05)
 
     assert places.acquire(blocking=False)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "answered",
+    [
+        Answer(201, {"invoice": "INV-7"}),
+        Answer(200, b"\xff\xfe", headers={"Content-Type": "application/octet-stream"}),
+        Answer(422, {"error": "no"}),
+        Answer(503),
+        Answer.nothing(),
+    ],
+)
+def test_what_its_caller_is_told_of_a_message_is_what_the_database_says(
+    destination: Destination, answered: Answer
+) -> None:
+    destination.answers("/orders", answered)
+    plan = configure_route(destination.url("/orders"), patterns=["sync"])
+    accepted = reply.accept(plan, Incoming("sync", b'{"id": 1}', "application/json", {}, None))
+
+    told = reply.wait_for(accepted, plan, deadline=time.monotonic() + 10)
+
+    assert told is accepted.message
+    known = reply.load(told.correlation_id)
+    assert known is not None
+    assert result_document(told, "orders", told.status) == result_document(known, "orders", known.status)
+    assert reply.answer(told, plan).content == reply.answer(known, plan).content
