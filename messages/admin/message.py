@@ -181,9 +181,10 @@ class MessageAdmin(MessageList, ReadOnce, ReadOnly, ModelAdmin):
         return format_html("{}{}", links([message.route]), since)
 
     @display(description="Trace id (W3C)")
-    def trace(self, message: Message) -> str:
+    def trace(self, message: Message) -> SafeString:
         """What it is called in tracing tools: the source's own trace, or the one that begins here."""
-        return tracing.trace_of(message.headers or {}, message.correlation_id).trace_id
+        trace = tracing.trace_of(message.headers or {}, message.correlation_id)
+        return format_html('<span class="platform-break">{}</span>', trace.trace_id)
 
     @display(description="Mapped with")
     def versions(self, message: Message) -> SafeString:
