@@ -19,7 +19,7 @@ from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope
 
 from connectors import formats
 from integration_platform.arrivals import Allowance, Allowing, Arrival, Room, Rooms, share_of
-from messages.bodies import UNREAD, WANTED
+from messages.bodies import REFUSED, UNREAD, WANTED
 from messages.problems import CONTENT_TYPE, Problem
 from messages.request_ids import HEADER, usable
 from messages.waiting import ARRIVED, ROOM, WAITED, WAITING, Waiting
@@ -33,6 +33,7 @@ MAX_WAITING_BYTES = 256 * 1024 * 1024  # … and what they have sent
 NOT_HTTP = {"content-type", "content-length", "transfer-encoding"}  # environ knows the first two by other names
 SEPARATORS = {"cookie": "; "}
 LIVE = "/health/live"
+WEBHOOKS = "/webhooks/"
 ALIVE = b'{"status": "ok"}'
 
 
@@ -68,7 +69,13 @@ class Door:
 
     async def _answered(self, environ: Environ, protocol: HTTPProtocol) -> Answer:
         allowed = self._allowing(environ)
-        answer, called, size = await self._with_body(environ, protocol, allowed)
+        try:
+            answer, called, size = await self._with_body(environ, protocol, allowed)
+        except Problem as problem:
+            if problem.status >= 500 or not environ["PATH_INFO"].startswith(WEBHOOKS):
+                raise
+            answer, _ = await self._in_a_thread({**environ, REFUSED: problem, "wsgi.input": io.BytesIO()})
+            return answer
         if called.get(WANTED):  # what was known here of the configuration is out of date; the call has seen to that
             answer, called, size = await self._with_body(environ, protocol, self._allowing(environ))
         waiting: Waiting | None = called.get(WAITING)

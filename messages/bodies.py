@@ -11,6 +11,8 @@ MAX_CONTENT_TYPE = 255
 ACCEPTED = {"Accept-Post": ", ".join((formats.JSON, formats.XML, formats.FORM, formats.CSV, cloud_events.STRUCTURED))}
 UNREAD = "platform.unread"
 """In the environ: the server has left the body where it is, since it knew no reason to read it."""
+REFUSED = "platform.refused"
+"""In the environ: the problem for which the server has refused the body, which is for the views to say and to keep."""
 WANTED = "platform.wanted"
 """… and there is one: it reads the body and calls the application again, whatever the answer was."""
 

@@ -18,7 +18,7 @@ from connectors.choices import OnDeadline, Pattern, Scheme
 from connectors.signatures import challenge_of
 from messages import cloud_events, intake, openapi, rates, reply, steering, tracing, waiting
 from messages.authentication import Caller, authenticate, is_authentic
-from messages.bodies import ask_for_body, read_body
+from messages.bodies import REFUSED, ask_for_body, read_body
 from messages.choices import FINAL_STATUSES
 from messages.database import UNREACHABLE, clock_reading
 from messages.exceptions import ConfigurationChanged, LaneUnavailable, Refused
@@ -86,6 +86,8 @@ class WebhookView(PlatformView):
             try:
                 if plan is None or not plan.enabled:
                     raise Problem("not-found", "There is no such route, or it is disabled.")
+                if REFUSED in http.META:
+                    raise http.META[REFUSED]
                 return self._take(http, plan, pattern, known.revision)
             except (Problem, ConfigurationChanged) as refusal:
                 if catalogue.moved_since(known):
