@@ -29,3 +29,4 @@ if DATABASE_IS_SQLITE:
 else:
     # a database of this run: two runs on one server would empty each other's tables
     DATABASES["default"]["TEST"] = {"NAME": f"test_platform_{os.getpid()}"}
+    DATABASES["default"]["OPTIONS"]["options"] += " -c synchronous_commit=off"  # nobody pulls the plug of these

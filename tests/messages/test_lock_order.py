@@ -95,7 +95,7 @@ def test_bulk_action_and_retention_wait_for_each_other(agent: User) -> None:
     first, second, third = Message.objects.order_by("pk")
     first.delete()
     made = bulk.prepare(BulkVerb.RETRY, Message.objects.filter(status=Status.FAILED), by=agent, selection="all")
-    bulk.start(made, reason="r")
+    bulk.start(made, by=agent, reason="r")
 
     raised = meet(second.pk, third.pk, Message, lambda: bulk.work(budget_seconds=10))
 

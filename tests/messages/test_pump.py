@@ -521,6 +521,7 @@ def test_pause_stops_lanes_that_are_in_hand(destination: Destination, paused: ty
     assert (lane.lease_until, lane.strikes, lane.hold) == (None, 0, Hold.NONE)
     assert 3 <= lane.done_position == len(destination.requests) < 100
     paused.objects.update(paused=False)
+    destination.answers("/orders", Answer(200))
     work(linger=0.05)
     assert numbers(destination.received("/orders"), "A") == sorted(numbers(destination.received("/orders"), "A"))
     assert Lane.objects.get().depth == 0
