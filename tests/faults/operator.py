@@ -83,7 +83,7 @@ class Operator:
     def _many(self, verb: BulkVerb, messages: list[Message]) -> None:
         chosen = Message.objects.filter(pk__in=[message.pk for message in self._operated(messages)])
         made = bulk.prepare(verb, chosen, by=self._user, selection=REASON)
-        bulk.start(made, reason=REASON)
+        bulk.start(made, by=self._user, reason=REASON)
 
     def _some(self, rows: "django.db.models.QuerySet", count: int) -> list:  # type: ignore[type-arg]
         found = list(rows.order_by("pk")[:200])
