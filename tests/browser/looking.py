@@ -63,7 +63,8 @@ def until_shown(page: Page, text: str) -> None:
 
 def tabbed(page: Page) -> set[str]:
     """The names of everything that Tab reaches, from the top of the page to its end."""
-    page.evaluate("document.activeElement.blur()")
+    page.wait_for_load_state()
+    page.evaluate("document.activeElement?.blur()")
     names: list[str] = []
     for _ in range(MAX_STOPS):
         page.keyboard.press("Tab")

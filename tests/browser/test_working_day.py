@@ -153,14 +153,16 @@ def test_every_verb_is_reached_and_carried_out_by_keyboard(visitor: Visitor, pla
     page = visitor.page
 
     page.goto("/admin/messaging/message/?q=4799")
-    page.locator("#result_list a[href*='/change/']").first.click()
+    with page.expect_navigation():
+        page.locator("#result_list a[href*='/change/']").first.click()
     assert {"Retry", "Edit and resubmit"} <= tabbed(page)
     page.goto("/admin/connectors/route/")
     assert {"Filters"} <= tabbed(page)
     page.goto("/admin/connectors/route/1/change/")
     assert {"Send a test message", "Pause", "From and to", "Payload", "Save"} <= tabbed(page)
     page.goto("/admin/messaging/lane/?work=held")
-    page.locator("#result_list").get_by_role("link", name=blocked).first.click()
+    with page.expect_navigation():
+        page.locator("#result_list").get_by_role("link", name=blocked).first.click()
     assert {"Retry head", "Skip head", "Pause"} <= tabbed(page)
 
     page.get_by_role("link", name="Pause").focus()
