@@ -178,6 +178,13 @@
     });
   }
 
+  /* The newest message is taken as the sample by itself, unless somebody has written one before it came. */
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const asked = event.detail.requestConfig && event.detail.requestConfig.triggeringEvent;
+    const written = event.detail.target && event.detail.target.id === "mapping-sample" && document.getElementById("id_sample");
+    if (written && written.value && (!asked || asked.type !== "click")) event.detail.shouldSwap = false;
+  });
+
   /* Suggestions stay what they are while somebody chooses, unless the sample is another one. */
   function takePaths() {
     const [list, found] = ["mapping-paths", "mapping-paths-found"].map((id) => document.getElementById(id));
