@@ -107,9 +107,12 @@ def _speed(one: Load) -> float:
 
 
 def _line(database: str, what: str, callers: int, ours: Load, theirs: Load, target: float | None) -> None:
-    """`target` is a share of what stands beside it; where the bare view has no share to offer, WAITING answers/s."""
+    """`target`: a share of what stands beside it; None: WAITING answers/s, where the bare view has the CPU for that."""
     share, spread = ours.per_second / theirs.per_second, ours.p95 / ours.p50
-    wanted, missed = (f"{target:.0%}", share < target) if target else (f"{WAITING}/s", ours.per_second < WAITING)
+    if target:
+        wanted, missed = f"{target:.0%}", share < target
+    else:
+        wanted, missed = f"{WAITING}/s", ours.per_second < WAITING <= theirs.per_second
     missed |= database == "SQLite" and callers == 16 and spread > MAX_SPREAD
     sys.stdout.write(
         f"{database:12}{what:20}{callers:>8}{ours.per_second:>11,.0f}{theirs.per_second:>9,.0f}"
