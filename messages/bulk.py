@@ -17,11 +17,11 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from connectors import audit
-from messages import lanes, operate
+from messages import operate
 from messages.choices import BulkState, BulkVerb, ItemState
 from messages.database import write
 from messages.exceptions import NotPossible
-from messages.models import Bulk, BulkItem, Message
+from messages.models import Bulk, BulkItem, Lane, Message
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def _step(pk: int) -> int:
 
 def _lock(items: Sequence[BulkItem]) -> None:
     """All that a step touches, in one order: lanes as `lanes.finish` does, then messages as `tasks.purge` does."""
-    list(lanes.locked({item.message.lane_id for item in items}))
+    list(Lane.objects.locked({item.message.lane_id for item in items}))
     messages = Message.objects.filter(pk__in=[item.message_id for item in items])
     list(messages.select_for_update().order_by("pk").values_list("pk", flat=True))
 

@@ -15,7 +15,7 @@ Why nothing is lost, doubled or overtaken:
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,7 +26,7 @@ from django.utils import timezone
 from connectors.choices import OnFailure
 from connectors.retries import RetryPolicy
 from messages.choices import OPEN_STATUSES, Hold, OutcomeKind, Status
-from messages.claims import WORK_COLUMNS, Claim, Finished, Work, to_work, work_of
+from messages.claims import WORK_COLUMNS, Claim, Finished, Work, to_work
 from messages.database import Prepared, clock, clock_reading, execute_in_server, lease_clock, write, write_alone
 from messages.models import Lane, Message
 from messages.models.lane import routes_with_due_lanes
@@ -205,7 +205,7 @@ def renew(claims: Sequence[Claim], *, lease_seconds: float) -> set[int]:
     """Prolongs the leases that are still the claimers'; returns their lanes and moves their deadlines."""
     before = lease_clock()
     with write():
-        rows = {lane.pk: lane for lane in locked(one.lane_id for one in claims)}
+        rows = {lane.pk: lane for lane in Lane.objects.locked(one.lane_id for one in claims)}
         mine = [one for one in claims if _holds(one, rows.get(one.lane_id))]
         Lane.objects.filter(pk__in=[one.lane_id for one in mine]).update(
             lease_until=clock() + timedelta(seconds=lease_seconds)
@@ -218,7 +218,7 @@ def renew(claims: Sequence[Claim], *, lease_seconds: float) -> set[int]:
 def release(claims: Sequence[Claim]) -> None:
     """Gives lanes back unworked, past heads that have been cancelled; they are due at once if they have work."""
     with write():
-        rows = {lane.pk: lane for lane in locked(one.lane_id for one in claims)}
+        rows = {lane.pk: lane for lane in Lane.objects.locked(one.lane_id for one in claims)}
         mine = [rows[one.lane_id] for one in claims if _holds(one, rows.get(one.lane_id))]
         idle = [lane.pk for lane in mine if not lane.depth]
         Lane.objects.filter(pk__in=idle).update(due_at=None, **FREE)
@@ -267,22 +267,17 @@ def finish(finished: Sequence[Finished], *, now: datetime) -> None:
             entry.verdict = None
 
 
-def locked(lane_ids: Iterable[int]) -> Iterable[Lane]:
-    """In the order of their keys: two transactions that lock several lanes cannot wait for each other."""
-    return Lane.objects.select_for_update().filter(pk__in=sorted(lane_ids)).order_by("pk")
-
-
 def declare_crashed(lane: Lane, policies: Mapping[int, Policy]) -> None:
     """The head took a worker down MAX_STRIKES times in a row: it ends here, and support staff see why."""
-    head = Message.objects.open().filter(lane=lane.pk, position=lane.head_position).first()
-    if head is None:
+    held = Claim(lane.pk, lane.route_id, lane.token, lane.done_position, 0.0)
+    heads = read_ahead([held], 1)[lane.pk]
+    if not heads:
         move_on(lane)
         return
     now = clock_reading()
     detail = f"Its worker ended {lane.strikes} times in a row while it had this message in hand."
     error = {"type": "/problems/destination-failed", "title": "The message could not be processed", "detail": detail}
     outcome = Outcome(OutcomeKind.CRASHED, now, detail=detail, error=error)
-    held = Claim(lane.pk, lane.route_id, lane.token, lane.done_position, 0.0)
     policy = policies.get(lane.route_id, MOVING_ON)
-    finished = [Finished(held, work_of(head), outcome, policy, let_go=True)]
+    finished = [Finished(held, heads[0], outcome, policy, let_go=True)]
     record(finished, now=now, trusted=True)

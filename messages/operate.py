@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from connectors import audit
 from connectors.catalogue import catalogue
-from messages import circuits, cloud_events, intake, lanes, steering, tracing
+from messages import circuits, cloud_events, intake, steering, tracing
 from messages.database import write
 from messages.exceptions import NotPossible
 from messages.intake import Incoming
@@ -57,7 +57,7 @@ def resubmit(message: Message, body: bytes, *, by: Any, reason: str) -> Message:
     with write():
         # both in the order of their keys, as `lanes.finish` locks them; a lane that is yet to be made is nobody's
         old_and_new = Q(pk=message.lane_id) | Q(route=plan.id, key=target)
-        list(lanes.locked(Lane.objects.filter(old_and_new).values_list("pk", flat=True)))
+        list(Lane.objects.locked(Lane.objects.filter(old_and_new).values_list("pk", flat=True)))
         made = intake.accept(plan, incoming, resubmission_of=message.pk).message
         replaced = steering.cancel(message.pk, reason=f"Resubmitted as {made}. {reason}", now=timezone.now())
         if not replaced and Message.objects.open().filter(pk=message.pk).exists():

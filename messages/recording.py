@@ -17,7 +17,7 @@ from connectors import formats
 from messages.choices import OPEN_STATUSES, Hold, OutcomeKind, Status
 from messages.claims import Finished
 from messages.database import clock_reading, execute_in_server, json_ids, write, write_alone
-from messages.models import Message, Result
+from messages.models import Lane, Message, Result
 from messages.outcomes import judge
 
 ATTEMPT = {
@@ -101,7 +101,7 @@ def record(finished: Sequence[Finished], *, now: datetime, trusted: bool = False
         with write_alone():
             return _at_once(finished, now=now, trusted=trusted)
     with write():
-        _lock(entry.claim.lane_id for entry in finished)
+        list(Lane.objects.locked({entry.claim.lane_id for entry in finished}))
         _judge_all(finished, retryable=_now_retryable(finished))
         return _at_once(finished, now=now, trusted=trusted)
 
@@ -143,11 +143,6 @@ def _now_retryable(finished: Sequence[Finished]) -> set[int]:
 
 
 # PostgreSQL
-
-
-def _lock(lane_ids: Iterable[int]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM messaging_lane WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [sorted(lane_ids)])
 
 
 def _at_once(finished: Sequence[Finished], *, now: datetime, trusted: bool) -> list[Moved]:

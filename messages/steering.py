@@ -11,7 +11,7 @@ from django.db.models import F
 
 from messages.choices import OPEN_STATUSES, Hold, Status
 from messages.database import clock, write
-from messages.lanes import FREE, locked, move_on
+from messages.lanes import FREE, move_on
 from messages.models import Lane, Message, Result
 from messages.models.lane import LaneQuerySet
 
@@ -130,7 +130,7 @@ def _hurry(lanes: LaneQuerySet) -> int:
 
 
 def _lane(lane_id: int) -> Lane:
-    return next(iter(locked([lane_id])))
+    return Lane.objects.locked([lane_id])[0]
 
 
 def _lane_and_message(message_id: int) -> tuple[Lane, Message]:

@@ -1,6 +1,6 @@
 """The FIFO line of a route and an ordering key."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.db import connection, models
@@ -33,6 +33,10 @@ class LaneQuerySet(models.QuerySet["Lane"]):
 
     def without_endpoints(self, endpoints: Collection[int]) -> "LaneQuerySet":
         return self.exclude(route__endpoint__in=list(endpoints)) if endpoints else self
+
+    def locked(self, pks: Iterable[int]) -> "LaneQuerySet":
+        """In the order of their keys: two transactions that lock several lanes cannot wait for each other."""
+        return self.select_for_update().filter(pk__in=sorted(pks)).order_by("pk")
 
     def unpaused_due(self, now: Any) -> "LaneQuerySet":
         return self.filter(Q(lease_until=None) | Q(lease_until__lte=now), due_at__lte=now, hold=Hold.NONE)

@@ -1,11 +1,13 @@
 """A route to work on: a shop, an ERP on loopback, and helpers that read like the story they tell."""
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import yaml
+from django.db import connection
 from django.utils import timezone
 
 from connectors.catalogue import RoutePlan, catalogue
@@ -16,7 +18,7 @@ from messages.claims import Claim, Finished, Work
 from messages.intake import Accepted, Incoming
 from messages.models import Lane
 from messages.outcomes import Outcome, Reply
-from messages.pump import policy_of
+from messages.pump import Pump, policy_of
 from tests.destination import Destination
 
 KEY = "shop-key"
@@ -95,3 +97,29 @@ def finish(
 
 def lane(key: str = "A") -> Lane:
     return Lane.objects.get(key=key)
+
+
+class Running:
+    """A pump at work in a thread of its own: until `wait`, or as long as the block lasts."""
+
+    def __init__(self, *, threads: int = 8, linger_seconds: float = 60.0) -> None:
+        self.pump = Pump(threads=threads)
+        self._linger_seconds = linger_seconds
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Running":
+        self._thread.start()
+        return self
+
+    def _run(self) -> None:
+        self.pump.run(budget_seconds=60, linger_seconds=self._linger_seconds)
+        connection.close()
+
+    def wait(self, *, seconds: float) -> None:
+        """Until it has nothing more to do; fails after `seconds`."""
+        self._thread.join(seconds)
+        assert not self._thread.is_alive()
+
+    def __exit__(self, *_: object) -> None:
+        self.pump.stop()
+        self._thread.join()

@@ -1,6 +1,5 @@
 """Nobody waits because somebody else has much to do."""
 
-import threading
 import time
 
 import pytest
@@ -12,9 +11,8 @@ from messages import lanes
 from messages.choices import Status
 from messages.lanes import MAX_STRIKES, SUSPECT_PATIENCE, SUSPECT_STRIKES
 from messages.models import Lane, Message
-from messages.pump import Pump
 from tests.destination import Answer, Destination
-from tests.messages.conftest import claim, configure_route, push
+from tests.messages.conftest import Running, claim, configure_route, push
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MANY = 100_000
@@ -37,24 +35,6 @@ def fill(lane: Lane) -> None:
             [MANY, lane.pk],
         )
     Lane.objects.filter(pk=lane.pk).update(last_position=MANY)
-
-
-class Running:
-    """A pump at work in a thread of its own, as long as the block lasts."""
-
-    def __enter__(self) -> "Running":
-        self.pump = Pump(threads=8)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        return self
-
-    def _run(self) -> None:
-        self.pump.run(budget_seconds=60, linger_seconds=60)
-        connection.close()
-
-    def __exit__(self, *_: object) -> None:
-        self.pump.stop()
-        self._thread.join()
 
 
 def wait_until_done(message: Message, *, seconds: float) -> float:

@@ -20,7 +20,7 @@ from messages.database import lease_clock
 from messages.models import Attempt, Lane, Message, Result
 from messages.pump import QUANTUM_MESSAGES, Pump
 from tests.destination import Answer, Destination, Received
-from tests.messages.conftest import configure_route, push
+from tests.messages.conftest import Running, configure_route, push
 
 pytestmark = pytest.mark.django_db(transaction=True)
 QUICK = {"max_attempts": 3, "first_delay_seconds": 0.05, "factor": 1}
@@ -508,16 +508,13 @@ def test_pause_stops_lanes_that_are_in_hand(destination: Destination, paused: ty
     plan = configure_route(destination.url("/orders"), ordering_key="lane")
     for _ in range(100):
         push(plan)
-    pump = Pump(threads=2)
-    thread = threading.Thread(target=lambda: (pump.run(budget_seconds=30, linger_seconds=0), connection.close()))
-    thread.start()
-    destination.wait_for(3, timeout=10)
+    with Running(threads=2, linger_seconds=0) as running:
+        destination.wait_for(3, timeout=10)
 
-    paused.objects.update(paused=True)
-    thread.join(10)
+        paused.objects.update(paused=True)
+        running.wait(seconds=10)
 
     lane = Lane.objects.get()
-    assert not thread.is_alive()
     assert (lane.lease_until, lane.strikes, lane.hold) == (None, 0, Hold.NONE)
     assert 3 <= lane.done_position == len(destination.requests) < 100
     paused.objects.update(paused=False)
@@ -533,14 +530,12 @@ def test_new_mapping_holds_for_what_a_worker_has_not_sent_yet(destination: Desti
     plan = configure_route(address, **ordering)
     for _ in range(60):
         push(plan)
-    pump = Pump(threads=2)
-    thread = threading.Thread(target=lambda: (pump.run(budget_seconds=30, linger_seconds=0), connection.close()))
-    thread.start()
-    destination.wait_for(3, timeout=10)
+    with Running(threads=2, linger_seconds=0) as running:
+        destination.wait_for(3, timeout=10)
 
-    mapping = {"slug": "short", "fields": [{"target": "short", "source": "number"}]}
-    configure_route(address, **ordering, mapping="short", mapping_definition=mapping)
-    thread.join(20)
+        mapping = {"slug": "short", "fields": [{"target": "short", "source": "number"}]}
+        configure_route(address, **ordering, mapping="short", mapping_definition=mapping)
+        running.wait(seconds=20)
 
     bodies = [request.json() for request in destination.received("/orders")]
     assert "lane" in bodies[0]
@@ -573,14 +568,12 @@ def test_nothing_is_claimed_beside_a_lane_that_has_to_run_alone(destination: Des
     plan = configure_route(destination.url("/orders"), ordering_key="lane")
     push(plan, "suspect")
     Lane.objects.update(strikes=lanes.SUSPECT_STRIKES)
-    pump = Pump(threads=4)
-    thread = threading.Thread(target=lambda: (pump.run(budget_seconds=30, linger_seconds=0), connection.close()))
-    thread.start()
-    destination.wait_for(1, timeout=10)
+    with Running(threads=4, linger_seconds=0) as running:
+        destination.wait_for(1, timeout=10)
 
-    for name in "XYZ":
-        push(plan, name)
-    thread.join(10)
+        for name in "XYZ":
+            push(plan, name)
+        running.wait(seconds=10)
 
     first, *others = destination.received("/orders")
     assert first.json()["lane"] == "suspect"
