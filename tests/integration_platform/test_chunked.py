@@ -1,14 +1,12 @@
 """Chunked request bodies arrive whole and bounded, under both servers that the README names."""
 
-import os
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.processes import python_server
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.processes
@@ -38,27 +36,8 @@ SERVERS = {
 def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("wsgi")
     (folder / "echo.py").write_text(APPLICATION)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = int(probe.getsockname()[1])
-    command = [sys.executable, *(word.format(port=number) for word in SERVERS[request.param])]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    server = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        end = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", number), 1).close()
-                break
-            except OSError:
-                assert time.monotonic() < end, "the server did not start"
-                time.sleep(0.05)
-        yield number
-    finally:
-        server.terminate()
-        server.wait(15)
+    with python_server(*SERVERS[request.param], folder=folder) as port:
+        yield port
 
 
 def exchange(port: int, body: bytes) -> bytes:

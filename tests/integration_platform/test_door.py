@@ -1,15 +1,14 @@
 """What the event loop does, so that no thread has to wait: under the real server."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.processes import python_server
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(90)]
@@ -67,30 +66,10 @@ application = door.Door(echo, threads=1, allowing=allowing, seconds=2.0)
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("rsgi")
     (folder / "echo.py").write_text(APPLICATION)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--port", str(number), "echo:application"]
-    environment = {
-        **os.environ, "PYTHONPATH": str(ROOT), "DEBUG": "1", "DATA_DIR": str(folder),
-        "DJANGO_SETTINGS_MODULE": "integration_platform.settings",
-    }  # fmt: skip
-    server = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        end = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", number), 1).close()
-                break
-            except OSError:
-                assert time.monotonic() < end, "the server did not start"
-                time.sleep(0.05)
-        yield number
-    finally:
-        server.terminate()
-        server.wait(15)
+    environment = {"DEBUG": "1", "DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "integration_platform.settings"}
+    granian = ("-m", "granian", "--interface", "rsgi", "--port", "{port}", "echo:application")
+    with python_server(*granian, folder=folder, environment=environment) as port:
+        yield port
 
 
 class Caller:
