@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.utils import timezone
 
 from connectors.catalogue import catalogue
@@ -174,16 +174,11 @@ def test_pump_that_runs_sees_that_an_endpoint_can_be_called_again(destination: D
     push(configure_route(destination.url("/orders")))
     make_unreadable(settings)
 
-    def run() -> None:
-        work(linger=5)
-        connection.close()
-
-    worker = threading.Thread(target=run)
-    worker.start()
-    time.sleep(0.5)  # it has looked
-    enter_secret("anew")
-    destination.wait_for(1)
-    worker.join()
+    with Running(linger_seconds=5) as running:
+        time.sleep(0.5)  # it has looked
+        enter_secret("anew")
+        destination.wait_for(1)
+        running.wait(seconds=20)
 
     assert Message.objects.get().status == Status.SUCCEEDED
 
@@ -319,19 +314,11 @@ def test_stopped_pump_finishes_what_is_in_hand_and_releases_the_rest(destination
     plan = configure_route(destination.url("/orders"), ordering_key="lane")
     for _ in range(3):
         push(plan)
-    pump = Pump(threads=2)
+    with Running(threads=2, linger_seconds=0) as running:
+        assert started.wait(5)
+        running.pump.stop()
+        running.wait(seconds=5)
 
-    def run() -> None:
-        pump.run(budget_seconds=10, linger_seconds=0)
-        connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert started.wait(5)
-    pump.stop()
-    thread.join(5)
-
-    assert not thread.is_alive()
     assert Lane.objects.get().lease_until is None
     assert Lane.objects.get().done_position == len(destination.requests) == 1
 
@@ -471,17 +458,12 @@ def test_message_that_is_cancelled_after_it_was_read_ahead_is_not_sent(destinati
     plan = configure_route(destination.url("/orders"), ordering_key="lane")
     messages = [push(plan).message for _ in range(20)]
 
-    def run() -> None:
-        work()
-        connection.close()
+    with Running(linger_seconds=0.3) as running:
+        while len(destination.received("/orders")) < 6:  # one is read at first, then four, then the rest
+            time.sleep(0.01)
 
-    worker = threading.Thread(target=run)
-    worker.start()
-    while len(destination.received("/orders")) < 6:  # one is read at first, then four, then the rest
-        time.sleep(0.01)
-
-    cancelled = [steering.cancel(message.pk, reason="r", now=timezone.now()) for message in messages[14:16]]
-    worker.join()
+        cancelled = [steering.cancel(message.pk, reason="r", now=timezone.now()) for message in messages[14:16]]
+        running.wait(seconds=20)
 
     assert cancelled == [True, True]
     arrived = [request.json()["number"] for request in destination.received("/orders")]
