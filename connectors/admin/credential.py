@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
@@ -21,7 +21,7 @@ from unfold.widgets import (
 from connectors import audit
 from connectors.admin.base import Audited, HiddenFromIndex, label_fields, page_of
 from connectors.admin.pausing import back_to
-from connectors.admin.reason import ReasonForm
+from connectors.admin.reason import verb
 from connectors.admin.senders import SHORTLY, steps
 from connectors.admin.snippets import snippets
 from connectors.choices import Scheme
@@ -204,17 +204,13 @@ class CredentialAdmin(Audited, HiddenFromIndex, ModelAdmin):
         possible = {"revoke": row.revoked_at is None, "end_previous": row.has_previous_secret}
         return [verb for verb in offered if possible[verb.action_name.removeprefix("connectors_credential_")]]
 
-    @action(
-        description="Revoke",
-        permissions=["change"],
-        icon="block",
-        dialog={
-            "title": "Revoke it for good?",
-            "description": "It opens nothing from now on and cannot be opened again; requests with it are refused, "
-            "and their rejections say so.",
-            "form_class": ReasonForm,
-            "form_submit_text": "Revoke",
-        },
+    @verb(
+        "Revoke",
+        "block",
+        "It opens nothing from now on and cannot be opened again; requests with it are refused, and their rejections "
+        "say so.",
+        question="Revoke it for good?",
+        permission="change",
     )
     def revoke(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         def do(row: Credential) -> str:
@@ -225,16 +221,12 @@ class CredentialAdmin(Audited, HiddenFromIndex, ModelAdmin):
 
         return self._carry_out(request, form, object_id, do)
 
-    @action(
-        description="End the old secret",
-        permissions=["change"],
-        icon="key_off",
-        dialog={
-            "title": "End the old secret?",
-            "description": "Only the new one is in force from now on.",
-            "form_class": ReasonForm,
-            "form_submit_text": "End it",
-        },
+    @verb(
+        "End the old secret",
+        "key_off",
+        "Only the new one is in force from now on.",
+        submit="End it",
+        permission="change",
     )
     def end_previous(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         def do(row: Credential) -> str:

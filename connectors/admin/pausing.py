@@ -5,11 +5,10 @@ from typing import Any
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from unfold.decorators import action
 
 from connectors import audit
 from connectors.admin.base import page_of
-from connectors.admin.reason import ReasonForm
+from connectors.admin.reason import ReasonForm, verb
 
 
 class Pausable:
@@ -24,31 +23,17 @@ class Pausable:
         offered = super().get_actions_detail(request, object_id)  # type: ignore[misc]
         return [verb for verb in offered if not verb.action_name.endswith(moot)]
 
-    @action(
-        description="Pause",
-        permissions=["change"],
-        icon="pause",
-        dialog={
-            "title": "Pause it?",
-            "description": "Messages are accepted and wait in their lanes; synchronous calls get 503.",
-            "form_class": ReasonForm,
-            "form_submit_text": "Pause",
-        },
+    @verb(
+        "Pause",
+        "pause",
+        "Messages are accepted and wait in their lanes; synchronous calls get 503.",
+        question="Pause it?",
+        permission="change",
     )
     def pause(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
         return set_paused(self, request, object_id, paused=True, reason=form.cleaned_data["reason"])
 
-    @action(
-        description="Resume",
-        permissions=["change"],
-        icon="play_arrow",
-        dialog={
-            "title": "Resume it?",
-            "description": "Waiting messages are sent, in order.",
-            "form_class": ReasonForm,
-            "form_submit_text": "Resume",
-        },
-    )
+    @verb("Resume", "play_arrow", "Waiting messages are sent, in order.", question="Resume it?", permission="change")
     def resume(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
         return set_paused(self, request, object_id, paused=False, reason=form.cleaned_data["reason"])
 

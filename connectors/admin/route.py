@@ -1,6 +1,5 @@
 """Routes: one integration point each."""
 
-import shlex
 from typing import Any
 
 from django import forms
@@ -17,7 +16,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from connectors.admin.base import NamedAdmin, page_of
 from connectors.admin.pausing import Pausable
 from connectors.admin.prefill import example_body
-from connectors.admin.senders import BODY, request_in_shell, steps
+from connectors.admin.senders import request_in_shell, steps
 from connectors.forms import LinesFormField, ListsFormField, NamesFormField
 from connectors.models import Credential, Route
 
@@ -191,28 +190,36 @@ def may_send(request: HttpRequest) -> bool:
 
 def setup(route: Route, base: str) -> dict[str, Any]:
     """What callers need: a first request for each credential; and what is still in the way of it."""
-    credentials = [one for one in route.source.credentials.order_by("name") if is_open(one)]
-    missing: list[tuple[str, str]] = []
-    if not credentials:
-        missing.append((f"{route.source} has no credential in force: every call is refused.", page_of(route.source)))
-    if not route.enabled:
-        missing.append(("The route is disabled: calls get 404.", ""))
-    if route.paused:
-        missing.append(("The route is paused: messages wait.", ""))
-    if route.endpoint.paused:
-        missing.append((f"The endpoint {route.endpoint} is paused: messages wait.", page_of(route.endpoint)))
-    address = f"{base}webhooks/{route.slug}"
-    body = f"BODY={shlex.quote(example_body(route))}"
+    credentials, body = open_credentials(route), example_body(route)
     calls = [
         {
             "credential": credential,
             "url": page_of(credential),
             "steps": steps(credential.scheme),
-            "request": f"SECRET='…'\n{request_in_shell(credential, address).replace(BODY, body, 1)}",
+            "request": f"SECRET='…'\n{request_in_shell(credential, f'{base}webhooks/{route.slug}', body)}",
         }
         for credential in credentials
     ]
-    return {"missing": missing, "calls": calls}
+    return {"missing": missing(route, credentials), "calls": calls}
+
+
+def missing(route: Route, credentials: list[Credential]) -> list[tuple[str, str]]:
+    """What keeps calls from coming through, each with the page that can mend it, or ""."""
+    found: list[tuple[str, str]] = []
+    if not credentials:
+        found.append((f"{route.source} has no credential in force: every call is refused.", page_of(route.source)))
+    if not route.enabled:
+        found.append(("The route is disabled: calls get 404.", ""))
+    if route.paused:
+        found.append(("The route is paused: messages wait.", ""))
+    if route.endpoint.paused:
+        found.append((f"The endpoint {route.endpoint} is paused: messages wait.", page_of(route.endpoint)))
+    return found
+
+
+def open_credentials(route: Route) -> list[Credential]:
+    """Those of its source that a caller can use now."""
+    return [one for one in route.source.credentials.select_related("application").order_by("name") if is_open(one)]
 
 
 def is_open(credential: Credential) -> bool:

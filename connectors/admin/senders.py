@@ -10,7 +10,7 @@ from connectors.choices import Encoding, Scheme
 from connectors.models import Credential
 
 JSON = "-H 'Content-Type: application/json'"
-BODY = """BODY='{"id": "4711"}'"""
+EXAMPLE = '{"id": "4711"}'
 HEX_OF = "| sed 's/^.* //'"  # some versions of openssl write the name of the digest before it
 
 SHORTLY = {
@@ -50,16 +50,16 @@ def steps(scheme: str) -> str:
 def request_in_shell(credential: Credential, url: str, body: str | None = None) -> str:
     """Shell commands that send one request as the sender would, with `body`, JSON; $SECRET has to be set."""
     commands = _commands(credential, f"curl {shlex.quote(url)} {JSON}")
-    return commands if body is None else commands.replace(BODY, f"BODY={shlex.quote(body)}", 1)
+    return f"BODY={shlex.quote(EXAMPLE if body is None else body)}\n{commands}"
 
 
 def _commands(credential: Credential, curl: str) -> str:
     match credential.scheme:
         case Scheme.API_KEY:
-            return f'{BODY}\n{curl} -H "X-API-Key: $SECRET" -d "$BODY"'
+            return f'{curl} -H "X-API-Key: $SECRET" -d "$BODY"'
         case Scheme.BASIC:
             user = shlex.quote(credential.username or credential.application.slug)
-            return f'{BODY}\n{curl} -u {user}:"$SECRET" -d "$BODY"'
+            return f'{curl} -u {user}:"$SECRET" -d "$BODY"'
         case Scheme.HMAC:
             return _generic(credential, curl)
         case Scheme.STANDARD_WEBHOOKS:
@@ -67,7 +67,6 @@ def _commands(credential: Credential, curl: str) -> str:
             mac = 'openssl dgst -sha256 -mac HMAC -macopt "hexkey:$KEY" -binary | openssl base64 -A'
             return "\n".join(
                 [
-                    BODY,
                     "TIME=$(date +%s); ID=msg_$TIME",
                     key,
                     f"SIGNATURE=$(printf '%s' \"$ID.$TIME.$BODY\" | {mac})",
@@ -107,7 +106,6 @@ def _signed(curl: str, content: str, *headers: str, encoding: str = Encoding.HEX
     timed = any("$TIME" in text for text in (content, *headers))
     return "\n".join(
         [
-            BODY,
             *(["TIME=$(date +%s)"] if timed else []),
             f"SIGNATURE=$(printf '%s' {content} | openssl dgst -{algorithm} -hmac \"$SECRET\" {ending})",
             f"{curl} \\",

@@ -9,11 +9,9 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from connectors.admin.senders import request_in_shell
+from connectors.admin.senders import EXAMPLE, request_in_shell
 from connectors.choices import Encoding, Scheme
 from connectors.models import Credential
-
-EXAMPLE = '{"id": "4711"}'
 
 
 class Part(Enum):

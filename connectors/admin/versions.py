@@ -8,14 +8,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
 from connectors import audit, formats
 from connectors.admin.base import HiddenFromIndex, ReadOnly, page_of
 from connectors.admin.comparing import difference, lines_shown
 from connectors.admin.pausing import back_to
-from connectors.admin.reason import ReasonForm
+from connectors.admin.reason import ReasonForm, verb
 from connectors.mapping import InvalidMapping
 from connectors.models import MappingVersion
 
@@ -65,16 +65,12 @@ class MappingVersionAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
             return []
         return list(super().get_actions_detail(request, object_id))
 
-    @action(
-        description="Restore this version",
-        permissions=["restore"],
-        icon="settings_backup_restore",
-        dialog={
-            "title": "Restore this version?",
-            "description": "It becomes the newest version, and is in force at once. The versions between stay.",
-            "form_class": ReasonForm,
-            "form_submit_text": "Restore",
-        },
+    @verb(
+        "Restore this version",
+        "settings_backup_restore",
+        "It becomes the newest version, and is in force at once. The versions between stay.",
+        submit="Restore",
+        permission="restore",
     )
     def restore(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
         version = self.get_object(request, object_id)

@@ -18,6 +18,7 @@ from connectors.formats.media import CHARSETS, CSV, FORM, JSON, TSV, XML, MediaT
 __all__ = [
     "JSON",
     "MAX_DEPTH",
+    "UNREADABLE",
     "MalformedBody",
     "MediaType",
     "UnknownFormat",
@@ -34,6 +35,8 @@ __all__ = [
     "write",
 ]
 
+UNREADABLE = (MalformedBody, UnknownFormat, UnwritableValue)
+"""Why a body cannot be shown as the value that it holds."""
 _WRITERS: dict[str, tuple[Callable[[Any], bytes], str]] = {
     "json": (dump, JSON),
     "form": (form.dump, FORM),

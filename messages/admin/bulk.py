@@ -14,12 +14,13 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from connectors.admin.base import ReadOnly, page_of
+from connectors.admin.reason import ReasonForm, verb
 from messages import bulk
 from messages.admin.display import label, moment, status_label
 from messages.admin.evidence import EvidenceAdmin
 from messages.admin.once import ReadOnce
-from messages.admin.paging import FixedOrder, UncountedPaginator
-from messages.admin.verbs import ReasonForm, carry_out, verb
+from messages.admin.paging import PASSING, FixedOrder, UncountedPaginator
+from messages.admin.verbs import carry_out, row_of
 from messages.choices import BulkState, BulkVerb, ItemState
 from messages.exceptions import NotPossible
 from messages.models import Bulk, BulkItem, Message
@@ -35,7 +36,7 @@ STATE_COLOURS = {
     BulkState.FINISHED: "success",
     BulkState.STOPPED: "danger",
 }
-LEFT_OUT = frozenset({"p", "o", "q", "all", "e", "_changelist_filters"})
+LEFT_OUT = frozenset({*PASSING, "o", "q", "all", "_changelist_filters"})
 
 
 def prepare(page: Any, request: HttpRequest, kind: BulkVerb, messages: QuerySet[Message]) -> HttpResponse | None:
@@ -73,8 +74,7 @@ class StartForm(ReasonForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        number = str(self.object_id)
-        made = Bulk.objects.filter(pk=number).first() if number.isdecimal() else None
+        made = row_of(Bulk.objects.all(), self.object_id)
         if made is None:
             raise Http404
         self.made: Bulk = made
@@ -207,6 +207,7 @@ def progress(made: Bulk) -> dict[str, Any]:
 class BulkItemAdmin(EvidenceAdmin):
     list_display = ("message", "bulk", "state", "note")
     list_filter = ("state",)
+    looked_up = frozenset({"bulk"})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BulkItem]:
         return super().get_queryset(request).defer("message__body", "message__headers")

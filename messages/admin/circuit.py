@@ -10,10 +10,11 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldBooleanWidget
 
 from connectors.admin.base import HiddenFromIndex, ReadOnly
+from connectors.admin.reason import ReasonForm, verb
 from messages import operate
 from messages.admin.display import moment
 from messages.admin.once import ReadOnce
-from messages.admin.verbs import ReasonForm, carry_out, verb
+from messages.admin.verbs import carry_out
 from messages.choices import CircuitState
 from messages.models import Allowance, Circuit
 

@@ -68,7 +68,7 @@ def _read(body: bytes, content_type: str) -> tuple[str, str]:
     """The text that is shown, and what has to be said about it."""
     try:
         text, note = formats.readable(body, content_type), ""
-    except (formats.MalformedBody, formats.UnknownFormat, formats.UnwritableValue):
+    except formats.UNREADABLE:
         value, encoding = formats.reply_value(body, content_type)
         text, note = str(value), f"{len(body):,} bytes that are no text, in base64." if encoding else ""
     cut = f"The first {SHOWN_CHARACTERS:,} of {len(text):,} characters." if len(text) > SHOWN_CHARACTERS else ""

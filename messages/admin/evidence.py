@@ -13,6 +13,7 @@ from connectors.admin.base import HiddenFromIndex, ReadOnly
 from messages.admin.display import content_type, headers, label, may_see_payloads, moment, payload
 from messages.admin.once import ReadOnce
 from messages.admin.paging import FixedOrder, UncountedPaginator
+from messages.admin.sides import Body
 from messages.choices import OutcomeKind
 from messages.models import Attempt, HourlyCount, Message, Result, SearchKey
 
@@ -20,26 +21,26 @@ OUTCOME_COLOURS = {OutcomeKind.SUCCEEDED: "success", OutcomeKind.FAILED: "warnin
 CONTENTS = ("request_headers", "request_body", "response_headers", "response_body")
 
 
-def attempt_context(attempt: Attempt, message: Message, *, contents: bool) -> dict[str, Any]:
-    """What `attempts.html` shows of one attempt; `contents`: with what was sent and what came back.
+def carried(attempt: Attempt, message: Message) -> Body:
+    """What a call sent: a request without a body of its own carried the payload as it was received."""
+    body = message.body if attempt.request_body is None else attempt.request_body
+    return Body(bytes(body), content_type(attempt.request_headers) or message.content_type)
 
-    A request without a body of its own carried the payload as it was received.
-    """
+
+def shown_of(attempt: Attempt, *, contents: bool) -> dict[str, Any]:
+    """What `attempt.html` shows besides the row; `contents`: with what was sent and what came back."""
     shown = {
-        "attempt": attempt,
         "started": moment(attempt.started_at),
         "outcome": label(attempt.get_outcome_display(), OUTCOME_COLOURS.get(OutcomeKind(attempt.outcome), "danger")),
         "contents": contents,
     }
     if not contents:
         return shown
+    sent = carried(attempt, attempt.message)
     return {
         **shown,
         "sent_title": "To be sent" if attempt.outcome == OutcomeKind.NOT_SENT else "Sent",
-        "request": payload(
-            message.body if attempt.request_body is None else attempt.request_body,
-            content_type(attempt.request_headers) or message.content_type,
-        ),
+        "request": payload(sent.content, sent.content_type),
         "request_headers": headers(attempt.request_headers),
         "response": payload(attempt.response_body, content_type(attempt.response_headers)),
         "response_headers": headers(attempt.response_headers),
@@ -67,8 +68,7 @@ class AttemptAdmin(EvidenceAdmin):
         return moment(attempt.started_at)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        attempt: Attempt = context["original"]
-        context["rows"] = [attempt_context(attempt, attempt.message, contents=may_see_payloads(request))]
+        context["shown"] = shown_of(context["original"], contents=may_see_payloads(request))
         return super().render_change_form(request, context, *args, **kwargs)
 
 

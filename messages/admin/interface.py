@@ -14,12 +14,12 @@ from django.urls import reverse
 
 from connectors import formats
 from connectors.admin.base import page_of
-from connectors.admin.route import is_open, setup
+from connectors.admin.route import missing, open_credentials
 from connectors.admin.senders import steps
 from connectors.admin.snippets import snippets
 from connectors.choices import Ordering, Pattern
 from connectors.examples import NOTHING
-from connectors.models import Route
+from connectors.models import Credential, Route
 from messages import cloud_events, openapi
 from messages.openapi_components import FIXED_PATHS, HEADERS, PARAMETERS, RATE_HEADERS, Node
 from messages.problem_types import TYPES
@@ -61,14 +61,14 @@ def of_route(request: HttpRequest, slug: str) -> HttpResponse:
     if route is None:
         raise Http404
     base = request.build_absolute_uri("/")
-    example = openapi.example_for(route)
+    example, credentials = openapi.example_for(route), open_credentials(route)
     context = {
         "title": f"API: {route}",
         "route": route,
         "route_url": page_of(route),
-        "missing": setup(route, base)["missing"],
+        "missing": missing(route, credentials),
         "addresses": _addresses(route, base),
-        "calls": _calls(route, base, example),
+        "calls": _calls(route, credentials, base, example),
         "largest": f"{route.max_body_bytes:,}",
         "media_types": [
             (name, told["schema"].get("description") or MEDIA_TYPES[name])
@@ -102,7 +102,7 @@ def _addresses(route: Route, base: str) -> list[tuple[str, str]]:
     return [(address, first), *((f"{address}/{one.value}", f"{one.label}. {told[one]}") for one in allowed)]
 
 
-def _calls(route: Route, base: str, example: Any) -> list[dict[str, Any]]:
+def _calls(route: Route, credentials: list[Credential], base: str, example: Any) -> list[dict[str, Any]]:
     """A request to copy for each credential in force, with a body that the route takes."""
     body = None if example is NOTHING else formats.dump(example).decode()
     address = f"{base}webhooks/{route.slug}"
@@ -112,8 +112,7 @@ def _calls(route: Route, base: str, example: Any) -> list[dict[str, Any]]:
             "steps": steps(credential.scheme),
             "snippets": snippets(credential, address, body),
         }
-        for credential in route.source.credentials.select_related("application").order_by("name")
-        if is_open(credential)
+        for credential in credentials
     ]
 
 

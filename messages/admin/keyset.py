@@ -4,8 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from messages.admin.narrowing import OLDER
-from messages.admin.paging import COUNTED
+from messages.admin.paging import COUNTED, OLDER, key_in
 
 
 class Bounded(int):
@@ -28,9 +27,9 @@ class KeysetPages:
     def get_results(self, request: HttpRequest) -> None:
         size = self.list_per_page  # type: ignore[attr-defined]
         queryset: Any = self.queryset  # type: ignore[attr-defined]
-        older = request.GET.get(OLDER, "")
-        is_first = not older.isdecimal()
-        rows = list((queryset if is_first else queryset.filter(pk__lt=int(older)))[: size + 1])
+        older = key_in(request.GET.get(OLDER, ""))
+        is_first = older is None
+        rows = list((queryset if is_first else queryset.filter(pk__lt=older))[: size + 1])
         self.result_list = rows[:size]
         self.result_count = self._count(request, rows, is_first=is_first)
         self.full_result_count = self.result_count  # said below the list

@@ -15,14 +15,15 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from connectors.admin.base import ReadOnly
+from connectors.admin.reason import ReasonForm, verb
 from connectors.models import Route
 from messages import operate
 from messages.admin import lane_story
-from messages.admin.display import duration, label, moment, why
+from messages.admin.display import duration, label, moment
 from messages.admin.once import ReadOnce
 from messages.admin.paging import FixedOrder, UncountedPaginator
 from messages.admin.saved_views import WithViews
-from messages.admin.verbs import HeadForm, ReasonForm, SkipForm, carry_out, verb
+from messages.admin.verbs import HeadForm, SkipForm, carry_out
 from messages.choices import Hold, Standstill, Status
 from messages.database import clock_reading
 from messages.models import Lane, Message, SavedView, Worker
@@ -126,8 +127,9 @@ class LaneAdmin(WithViews, FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         lane: Any = context["original"]
         lane_story.attach([lane])
-        colour = STANDING_COLOURS[self.standing(lane)]
-        context["standing"] = lane_story.standing(lane, state=self.standing_shown(lane), colour=colour)
+        standing = self.standing(lane)
+        colour = STANDING_COLOURS[standing]
+        context["standing"] = lane_story.standing(lane, state=label(standing, colour), colour=colour)
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         if "HX-Request" in request.headers and request.GET.get("standing") != lane_story.signature(lane):
             response["HX-Refresh"] = "true"  # it is held, freed or empty by now: its verbs are others
@@ -168,13 +170,6 @@ class LaneAdmin(WithViews, FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
         if (stands := standstill(lane.route, now=lane.read_at)) is not None:
             return stands.kind.label
         return "backing off" if lane.due_at > lane.read_at else "waiting"
-
-    @display(description="State")
-    def standing_shown(self, lane: Any) -> SafeString:
-        standing = self.standing(lane)
-        stands = standstill(lane.route, now=lane.read_at)
-        shown = label(standing, STANDING_COLOURS[standing])
-        return format_html("{} {}", shown, why(stands)) if stands and stands.kind.label == standing else shown
 
     @display(description="Waiting")
     def waiting(self, lane: Lane) -> int:

@@ -13,10 +13,11 @@ from django.utils.safestring import SafeString
 
 from connectors.admin.base import page_of
 from messages.admin.display import duration, moment, status_label
+from messages.admin.display import why as why_it_stands
 from messages.admin.evidence import wrong_with
 from messages.choices import Hold, Status
 from messages.models import Lane, Message
-from messages.standing import standstill
+from messages.standing import Standing, standstill
 
 SHOWN_WAITING = 10
 PAUSED = "Paused. "
@@ -60,15 +61,20 @@ def why(lane: Any) -> str:
     if lane.hold == Hold.PAUSED:
         entry = lane.pause
         return f"{entry.user}: {entry.get_change_message().removeprefix(PAUSED)}" if entry else "paused"
-    if not lane.hold and lane.due_at is not None and (stands := standstill(lane.route, now=lane.read_at)) is not None:
+    if (stands := _stands(lane)) is not None:
         return stands.detail
     head = lane.head_message
     return wrong_with(head) if head is not None and head.status in (Status.DEAD, Status.RETRYING) else ""
 
 
+def _stands(lane: Any) -> Standing | None:
+    """Why nothing of it is sent although it has work and nobody holds it."""
+    return None if lane.hold or lane.due_at is None else standstill(lane.route, now=lane.read_at)
+
+
 def standing(lane: Any, *, state: SafeString, colour: str) -> Row:
     """The head of a lane's page, and what waits behind it. After `attach`."""
-    head = lane.head_message
+    head, stands = lane.head_message, _stands(lane)
     waiting = Message.objects.filter(lane=lane, position__gt=lane.done_position).exclude(status=Status.CANCELLED)
     rows = waiting.without_body().order_by("position")[:SHOWN_WAITING]
     return {
@@ -77,7 +83,7 @@ def standing(lane: Any, *, state: SafeString, colour: str) -> Row:
         "depth": f"{lane.depth:,}",
         "has_work": lane.depth > 0,
         "signature": signature(lane),
-        "why": why(lane),
+        "why": why(lane) if stands is None else why_it_stands(stands),
         "pause": lane.pause,
         "paused_at": moment(lane.pause.action_time) if lane.pause else "",
         "head": None if head is None else head_in_words(lane, head),

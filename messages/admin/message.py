@@ -14,6 +14,7 @@ from unfold.decorators import action, display
 
 from connectors import audit
 from connectors.admin.base import ReadOnly, links
+from connectors.admin.reason import verb
 from messages import operate, tracing
 from messages.admin import activity, resubmission, samples, story, trials
 from messages.admin.display import (
@@ -21,8 +22,9 @@ from messages.admin.display import (
     moment,
 )
 from messages.admin.message_list import MessageList
-from messages.admin.once import MAX_KEY_DIGITS, ReadOnce
-from messages.admin.verbs import CancelForm, MessageForm, carry_out, verb
+from messages.admin.once import ReadOnce
+from messages.admin.paging import key_in
+from messages.admin.verbs import CancelForm, MessageForm, carry_out
 from messages.choices import PROCESSING
 from messages.models import Message
 from messages.standing import WITH_STANDING
@@ -54,13 +56,13 @@ class MessageAdmin(MessageList, ReadOnce, ReadOnly, ModelAdmin):
 
     def read_object(self, request: HttpRequest, object_id: Any, from_field: str | None) -> Any:
         """All that its page shows of it in one query; the payload only where it is shown."""
-        number = str(object_id)
-        if not number.isdecimal() or len(number) > MAX_KEY_DIGITS:
+        key = key_in(object_id)
+        if key is None:
             return None
         unread = () if may_see_payloads(request) and "HX-Request" not in request.headers else ("body",)
         before = ("resubmission_of__body", "resubmission_of__headers")
         rows = self.get_queryset(request).select_related(*SHOWN_WITH).defer(None).defer(*unread, *before, *UNSHOWN)
-        return story.with_neighbours(rows).filter(pk=number).first()
+        return story.with_neighbours(rows).filter(pk=key).first()
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view

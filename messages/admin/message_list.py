@@ -14,21 +14,15 @@ from messages.admin import bulk, search
 from messages.admin.display import STATUS_COLOURS, duration, moment, roughly
 from messages.admin.evidence import error_in_words
 from messages.admin.keyset import KeysetPages
-from messages.admin.narrowing import QUICK, Narrowing
-from messages.admin.paging import FixedOrder, UncountedPaginator
+from messages.admin.narrowing import NAMES, QUICK, Narrowing
+from messages.admin.paging import OLDER, FixedOrder, UncountedPaginator
 from messages.admin.saved_views import WithViews
 from messages.choices import BulkVerb, Status
 from messages.models import Attempt, Message, SavedView
 
-OPERATE = "messaging.operate_message"
-
 
 class MessagePages(KeysetPages):
     """What the form above the list shows, and why messages wait that will be tried again."""
-
-    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
-        rows: Any = super().get_queryset(request, exclude_parameters)  # type: ignore[misc]
-        return rows.defer("body", "headers", "result__body")
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -79,18 +73,19 @@ class MessageList(WithViews, FixedOrder):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         """`read_at` is the database's clock, read once for all rows."""
-        rows: QuerySet[Message] = super().get_queryset(request).defer("body", "headers")  # type: ignore[misc]
+        rows: QuerySet[Message] = super().get_queryset(request)  # type: ignore[misc]
+        rows = rows.defer("body", "headers", "result__body")
         return rows.prefetch_related("search_keys").annotate(read_at=Now())
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
-        return lookup in Narrowing.names() or super().lookup_allowed(lookup, value, request)
+        return lookup in (*NAMES, OLDER) or super().lookup_allowed(lookup, value, request)
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         return search.find(queryset, search_term.strip()), False
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A method, since the shell looks a permission's name up in the database before there is one."""
-        return request.user.has_perm(OPERATE)
+        return request.user.has_perm(bulk.OPERATE)
 
     @admin.action(description="Retry…", permissions=["operate"])
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:

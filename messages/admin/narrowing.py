@@ -19,8 +19,6 @@ from messages.choices import OPEN_STATUSES, Status
 from messages.models import Attempt, Lane, Result
 from messages.problems import PROBLEMS, type_of
 
-OLDER = "older"
-"""The primary key that the page ends before. It is about paging, and never narrows what is selected."""
 ERRORS = ("destination-refused", "destination-failed", "mapping-failed", "cancelled")
 """What a result may name as its error."""
 UNSUCCESSFUL = (Status.FAILED, Status.DEAD, Status.CANCELLED, Status.RETRYING)
@@ -31,6 +29,12 @@ RECEIVED = (
     ("week", "in the last 7 days"),
 )
 MINUTE = "%Y-%m-%dT%H:%M"
+MAX_MINUTES = 60 * 24 * 3650
+NAMES = (
+    *("status__exact", "route__id__exact", "application", "key", "error", "http", "received", "from", "to"),
+    *("waiting", "lane"),
+)
+"""What the form reads, as it stands in the address; the last two have no field that is seen."""
 QUICK: tuple[tuple[str, dict[str, str]], ...] = (
     ("All", {}),
     ("Failed, 24 h", {"status__exact": Status.FAILED.value, "received": "day"}),
@@ -66,11 +70,11 @@ class NarrowingForm(forms.Form):
         self.fields["key"] = forms.CharField(required=False, label="Lane's key", max_length=255)
         self.fields["received"] = forms.ChoiceField(required=False, label="Received", choices=RECEIVED)
         self.fields["from"], self.fields["to"] = Moment("From (UTC)"), Moment("To (UTC)")
-        self.fields["waiting"] = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
-        self.fields["lane"] = forms.IntegerField(required=False, widget=forms.HiddenInput)
-        self.order_fields(
-            ("status__exact", "route__id__exact", "application", "key", "error", "http", "received", "from", "to")
+        self.fields["waiting"] = forms.IntegerField(
+            required=False, min_value=0, max_value=MAX_MINUTES, widget=forms.HiddenInput
         )
+        self.fields["lane"] = forms.IntegerField(required=False, widget=forms.HiddenInput)
+        self.order_fields(NAMES)
         for field in self.fields.values():
             field.widget.attrs["class"] = "platform-input"
 
@@ -84,16 +88,10 @@ class Narrowing(admin.ListFilter):
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
         self.routes = _routes()
-        names = list(NarrowingForm(routes=self.routes).fields)
-        given = {name: params.pop(name)[-1] for name in names if name in params}
-        params.pop(OLDER, None)
+        given = {name: params.pop(name)[-1] for name in NAMES if name in params}
         self.used_parameters = {name: text for name, text in given.items() if text}
         self.form = NarrowingForm(self.used_parameters, routes=self.routes)
         self.form.is_valid()
-
-    @staticmethod
-    def names() -> set[str]:
-        return {*NarrowingForm(routes=[]).fields, OLDER}
 
     def has_output(self) -> bool:
         return True
@@ -102,7 +100,7 @@ class Narrowing(admin.ListFilter):
         return iter(())
 
     def expected_parameters(self) -> list[str | None]:
-        return [*self.form.fields, OLDER]
+        return list(NAMES)
 
     def value_of(self, name: str) -> Any:
         """None for what is not given, or makes no sense."""
@@ -179,6 +177,7 @@ class Narrowing(admin.ListFilter):
 def _routes() -> list[dict[str, Any]]:
     """All routes with the applications at both ends, in one query."""
     rows = Route.objects.select_related("source", "endpoint__application").order_by("name", "slug")
+    rows = rows.defer("schema", "endpoint__auth_secrets")
     return [
         {
             "pk": route.pk,

@@ -4,9 +4,6 @@ from typing import Any
 
 from django.http import HttpRequest
 
-MAX_KEY_DIGITS = 18
-"""A longer number in an address is no primary key of any database's."""
-
 
 class ReadOnce:
     """Keeps what `get_object` found on the request. A verb's own code looks at the tables again, under their locks."""

@@ -8,6 +8,18 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 COUNTED = 10_000
+OLDER = "older"
+"""The primary key that a page ends before. It is about paging, and never narrows what is selected."""
+PASSING = ("p", "e", OLDER)
+"""What says where in a list somebody is, and not what is listed."""
+MAX_KEY_DIGITS = 18
+"""A longer number in an address is no primary key of any database's."""
+
+
+def key_in(text: object) -> int | None:
+    """The primary key that an address names; None for what is none."""
+    number = str(text)
+    return int(number) if number.isdecimal() and len(number) <= MAX_KEY_DIGITS else None
 
 
 class UncountedPaginator(Paginator):

@@ -16,7 +16,7 @@ def first_since(moment: datetime) -> QuerySet[Message]:
 
     A correlation id begins with its milliseconds (RFC 9562, version 7); they are looked up in its unique index.
     """
-    smallest = UUID(int=int(moment.timestamp() * 1000) << 80)
+    smallest = UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)  # there were none before 1970
     return Message.objects.filter(correlation_id__gte=smallest).order_by("correlation_id")
 
 

@@ -8,9 +8,10 @@ from django.db.models import Q
 
 from connectors import formats
 from connectors.models import Endpoint, Route
-from messages.admin.display import content_type
+from messages.admin.evidence import carried
 from messages.choices import Status
 from messages.models import Attempt, Message
+from messages.models.message import MessageQuerySet
 
 SHOWN_ROUTES = 5
 SHOWN = 5
@@ -24,9 +25,13 @@ class Recorded:
     content_type: str
 
 
+def with_payload(route: Route) -> MessageQuerySet:
+    """The messages of a route that still have their payload, without loading it; the newest first."""
+    return Message.objects.filter(route=route, purged_at=None).without_body().order_by("-pk")
+
+
 def newest(route: Route) -> list[Message]:
-    """The newest messages of a route that still have their payload, without loading it."""
-    return list(Message.objects.filter(route=route, purged_at=None).without_body().order_by("-pk")[:SHOWN])
+    return list(with_payload(route)[:SHOWN])
 
 
 def newest_sent(endpoint: Endpoint) -> list[Message]:
@@ -52,8 +57,8 @@ def as_sent(message: Message) -> Recorded | None:
     """What the last call carried: what the mapping made of it, or the body as it came."""
     attempts: Iterable[Attempt] = Attempt.objects.filter(~Q(method=""), message=message).order_by("-pk")[:1]
     for attempt in attempts:
-        body = message.body if attempt.request_body is None else attempt.request_body
-        return _read(bytes(body), content_type(attempt.request_headers) or message.content_type)
+        sent = carried(attempt, message)
+        return _read(sent.content, sent.content_type)
     return None
 
 
@@ -64,6 +69,6 @@ def _read(body: bytes, kind: str) -> Recorded | None:
         text = body.decode()
     except UnicodeDecodeError:
         return None
-    with contextlib.suppress(formats.MalformedBody, formats.UnknownFormat, formats.UnwritableValue):
+    with contextlib.suppress(*formats.UNREADABLE):
         text = formats.readable(body, kind)  # otherwise it is offered as it came
     return Recorded(text, kind or formats.JSON)

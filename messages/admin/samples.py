@@ -11,11 +11,8 @@ from django.template.response import TemplateResponse
 from connectors import formats
 from connectors.models import Mapping, Route
 from messages.admin.display import content_type, may_see_payloads
+from messages.admin.recorded import BODY_BYTES, SHOWN, SHOWN_ROUTES, with_payload
 from messages.models import Attempt, Message
-
-SHOWN_ROUTES = 5
-SHOWN_OF_EACH = 5
-SAMPLE_BYTES = 128 * 1024
 
 
 def samples(page: Any, request: HttpRequest) -> HttpResponse:
@@ -29,10 +26,10 @@ def samples(page: Any, request: HttpRequest) -> HttpResponse:
 
 def _readable(mapping: Mapping, route: Route) -> QuerySet[Message]:
     """The newest of a route; a reply mapping reads answers, and there are none without a delivery."""
-    rows = Message.objects.filter(route=route, purged_at=None).without_body().order_by("-pk")
+    rows: QuerySet[Message] = with_payload(route)
     if route.mapping_id != mapping.pk:
         rows = rows.filter(Exists(Attempt.objects.filter(message=OuterRef("pk"), status_code__range=(200, 299))))
-    return rows[:SHOWN_OF_EACH]
+    return rows[:SHOWN]
 
 
 def sample(page: Any, request: HttpRequest, pk: int) -> HttpResponse:
@@ -62,15 +59,15 @@ def read_for(mapping: Mapping, message: Message) -> str | None:
     lists = frozenset(route.force_list or ())
     try:
         if route.mapping_id == mapping.pk:
-            if len(message.body) > SAMPLE_BYTES:
+            if len(message.body) > BODY_BYTES:
                 return None
             return formats.dump_pretty(formats.read(bytes(message.body), message.content_type, force_list=lists))
         attempt = Attempt.objects.filter(message=message, status_code__range=(200, 299)).order_by("-pk").first()
-        if attempt is None or len(attempt.response_body or b"") > SAMPLE_BYTES:
+        if attempt is None or len(attempt.response_body or b"") > BODY_BYTES:
             return None
         kind = content_type(attempt.response_headers)
         body = formats.reply_input(bytes(attempt.response_body or b""), kind, force_list=lists)
         headers = {str(name).lower(): value for name, value in attempt.response_headers or ()}
         return formats.dump_pretty({"status_code": attempt.status_code, "headers": headers, "body": body})
-    except (formats.MalformedBody, formats.UnknownFormat, formats.UnwritableValue):
+    except formats.UNREADABLE:
         return None

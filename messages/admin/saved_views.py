@@ -13,11 +13,8 @@ from unfold.admin import ModelAdmin
 
 from connectors import audit
 from connectors.admin.base import HiddenFromIndex, ReadOnly
-from messages.admin.narrowing import OLDER
+from messages.admin.paging import PASSING
 from messages.models import SavedView
-
-PASSING = ("p", "e", OLDER)
-"""What says where in the list somebody is, and not what is listed."""
 
 
 class SavedViewForm(forms.ModelForm):

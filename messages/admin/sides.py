@@ -16,7 +16,6 @@ COMPARED_BYTES = 256 * 1024
 """Longer bodies are shown as they are: nobody reads so much."""
 SHOWN_CHANGES = 200
 SHOWN_VALUE = 300
-UNREADABLE = (formats.MalformedBody, formats.UnknownFormat, formats.UnwritableValue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def _values(left: Body, right: Body) -> tuple[Any, Any] | None:
         return None
     try:
         old, new = (formats.read(one.content, one.content_type) for one in (left, right))
-    except UNREADABLE:
+    except formats.UNREADABLE:
         return None
     return old, new
 

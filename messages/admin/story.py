@@ -22,7 +22,7 @@ from messages.admin.display import (
     status_label,
     why,
 )
-from messages.admin.evidence import CONTENTS, OUTCOME_COLOURS, error_in_words
+from messages.admin.evidence import CONTENTS, OUTCOME_COLOURS, carried, error_in_words
 from messages.admin.sides import Body, side_by_side
 from messages.choices import Hold, OutcomeKind
 from messages.models import Attempt, Message, Result
@@ -217,7 +217,6 @@ def _excerpt(attempt: Any) -> str:
 def bodies(message: Message, attempts: list[Any]) -> Row:
     """Received and sent side by side, what came back, what the source is told; for those who may see payloads."""
     newest = attempts[-1] if attempts else None
-    contents = Attempt.objects.filter(pk=newest.pk).only(*CONTENTS).first() if newest is not None else None
     received = Body(bytes(message.body), message.content_type)
     told: Row = {
         "attempt": newest,
@@ -231,10 +230,10 @@ def bodies(message: Message, attempts: list[Any]) -> Row:
     }
     if message.purged_at is not None:
         return told
+    contents = Attempt.objects.filter(pk=newest.pk).only(*CONTENTS).first() if newest is not None else None
     if newest is None or contents is None or not newest.method:
         return {**told, "received": payload(received.content, received.content_type)}
-    body = received.content if contents.request_body is None else bytes(contents.request_body)
-    sent = Body(body, content_type(contents.request_headers) or message.content_type)
+    sent = carried(contents, message)
     shown = side_by_side(received, sent)
     return {
         **told,

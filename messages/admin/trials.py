@@ -15,6 +15,7 @@ from connectors import audit, formats
 from connectors.admin.base import page_of
 from connectors.admin.prefill import example_body
 from connectors.admin.route import may_send
+from connectors.admin.senders import EXAMPLE
 from connectors.catalogue import RoutePlan, catalogue, plan_of
 from connectors.choices import Pattern
 from connectors.masking import masked_url
@@ -27,7 +28,6 @@ from messages.intake import Incoming
 from messages.models import Message
 
 BODY_CHARACTERS = 1024 * 1024
-EXAMPLE = '{"id": "4711"}'
 SENT_BEFORE = "The same payload came before, and the route's idempotency key tells: nothing was sent. Change {key}."
 
 
@@ -62,12 +62,14 @@ def call_endpoint(page: Any, request: HttpRequest, pk: int) -> HttpResponse:
         raise PermissionDenied
     endpoint = get_object_or_404(Endpoint, pk=pk)
     samples = recorded.newest_sent(endpoint) if may_see_payloads(request) else []
-    taken = recorded.chosen(samples, request.GET.get("message", ""))
-    found = recorded.as_sent(taken) if taken else None
-    form = TrialForm(request.POST or None, initial=_initial(found, EXAMPLE))
+    initial = {}
+    if request.method != "POST":  # what was typed counts then
+        taken = recorded.chosen(samples, request.GET.get("message", ""))
+        initial = _initial(recorded.as_sent(taken) if taken else None, EXAMPLE)
+    form = TrialForm(request.POST or None, initial=initial)
     outcome = None
     if form.is_valid():
-        _log(request, endpoint, f"Test call: {endpoint.method} {masked_url(endpoint.url)}")
+        audit.record(endpoint, by=request.user, text=f"Test call: {endpoint.method} {masked_url(endpoint.url)}")
         trial = delivery.try_out(plan_of(endpoint), form.body_bytes, form.cleaned_data["content_type"])
         outcome = _of_call(trial)
     what = f"{endpoint.method} {masked_url(endpoint.url)} is really called, once, with its authentication:"
@@ -103,9 +105,11 @@ def send_message(page: Any, request: HttpRequest, pk: int) -> HttpResponse:
     route = get_object_or_404(Route, pk=pk)
     plan = catalogue.by_id()[route.pk]
     samples = recorded.newest(route) if may_see_payloads(request) else []
-    taken = recorded.chosen(samples, request.GET.get("message", ""))
-    found = recorded.as_received(taken) if taken else None
-    initial = _initial(found, "" if found else example_body(route))
+    initial = {}
+    if request.method != "POST":
+        taken = recorded.chosen(samples, request.GET.get("message", ""))
+        found = recorded.as_received(taken) if taken else None
+        initial = _initial(found, "" if found else example_body(route))
     form = TestMessageForm(request.POST or None, patterns=plan.patterns, initial=initial)
     outcome = _sent(request, route, plan, form) if form.is_valid() else None
     what = "The message is stored and delivered like any other of"
@@ -134,7 +138,7 @@ def _sent(request: HttpRequest, route: Route, plan: RoutePlan, form: TestMessage
     except LaneUnavailable as standing:
         form.add_error("pattern", str(standing))
         return None
-    _log(request, route, f"Sent a test message: {accepted.message}")
+    audit.record(route, by=request.user, text=f"Sent a test message: {accepted.message}")
     outcome: dict[str, Any] = {"message": accepted.message, "message_url": page_of(accepted.message), "sides": []}
     if accepted.replayed:
         told = SENT_BEFORE.format(key=route.idempotency_key or "something in it")
@@ -186,7 +190,3 @@ def _page(
         "samples": samples,
     }
     return TemplateResponse(request, "admin/messaging/message/trial.html", context)
-
-
-def _log(request: HttpRequest, row: Any, text: str) -> None:
-    audit.record(row, by=request.user, text=text)

@@ -6,14 +6,12 @@ from typing import Any
 from django import forms
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from unfold.decorators import action
-from unfold.enums import ActionVariant
 
 from connectors.admin.pausing import back_to
 from connectors.admin.reason import ReasonForm
 from messages.admin.display import moment, status_label
 from messages.admin.evidence import wrong_with
-from messages.admin.once import MAX_KEY_DIGITS
+from messages.admin.paging import key_in
 from messages.exceptions import NotPossible
 from messages.models import Lane, Message
 
@@ -28,7 +26,7 @@ class MessageForm(ReasonForm):
         self.message = self.find()
 
     def find(self) -> Message | None:
-        found = _of(Message.objects.without_body().select_related("result").defer("result__body"), self.object_id)
+        found = row_of(Message.objects.without_body().select_related("result").defer("result__body"), self.object_id)
         if found is None:
             raise Http404
         return found
@@ -56,7 +54,7 @@ class HeadForm(MessageForm):
     position = forms.IntegerField(widget=forms.HiddenInput)
 
     def find(self) -> Message | None:
-        lane = _of(Lane.objects.all(), self.object_id)
+        lane = row_of(Lane.objects.all(), self.object_id)
         if lane is None:
             raise Http404
         self.initial["position"] = lane.head_position
@@ -67,22 +65,10 @@ class SkipForm(HeadForm):
     for_good = True
 
 
-def _of(rows: QuerySet[Any], object_id: Any) -> Any:
-    number = str(object_id)
-    return rows.filter(pk=number).first() if number.isdecimal() and len(number) <= MAX_KEY_DIGITS else None
-
-
-def verb(
-    title: str, icon: str, description: str, *, form: type[ReasonForm] = ReasonForm, question: str = ""
-) -> Callable[[Callable[..., Any]], Any]:
-    dialog = {
-        "title": question or f"{title}?",
-        "description": description,
-        "form_class": form,
-        "form_submit_text": title,
-    }
-    variant = ActionVariant.DANGER if form.for_good else ActionVariant.DEFAULT
-    return action(description=title, icon=icon, permissions=["operate"], dialog=dialog, variant=variant)
+def row_of(rows: QuerySet[Any], object_id: Any) -> Any:
+    """The row that a dialog is about; None if there is none."""
+    key = key_in(object_id)
+    return None if key is None else rows.filter(pk=key).first()
 
 
 def carry_out(page: Any, request: HttpRequest, object_id: str, do: Callable[[Any], str]) -> HttpResponse:

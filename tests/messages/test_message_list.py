@@ -249,3 +249,13 @@ def test_palette_finds_no_messages_for_who_may_not_see_them() -> None:
     text = client.get(reverse("admin:search"), {"s": "4711", "extended": "1"}).content.decode()
 
     assert "/admin/messaging/message/" not in text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"from": "1960-01-01T00:00"}, {"to": "0002-11-28T12:00"}, {"waiting": "2000000000"}, {"older": "9" * 5000}],
+)
+def test_times_and_numbers_that_nothing_has_are_answered(
+    admin_client: Client, rows: dict[str, Message], query: dict[str, str]
+) -> None:
+    assert admin_client.get(page, query).status_code == 200

@@ -275,11 +275,14 @@ def test_dialog_repeats_what_will_happen_to_how_many(agent: Client) -> None:
     assert "platform-for-good" in dialog  # what is cancelled in bulk is not to be started lightly
 
 
-def test_finished_bulk_action_leads_to_its_messages(agent: Client) -> None:
+def test_finished_bulk_action_leads_to_its_messages(agent: Client, admin_client: Client) -> None:
     item = factories.BulkItemFactory(done=True, note="It kept its place.", bulk=factories.BulkFactory(finished=True))
 
     page = agent.get(page_of(item.bulk)).content.decode()
 
     assert page_of(item.message) in page
     assert "It kept its place." in page
-    assert f"/admin/messaging/bulkitem/?bulk={item.bulk_id}" in page
+    every = f"/admin/messaging/bulkitem/?bulk={item.bulk_id}"
+    assert every in page
+    listed = admin_client.get(every)
+    assert (listed.status_code, str(item.message) in listed.content.decode()) == (200, True)
