@@ -68,16 +68,15 @@ class Door:
             protocol.response_bytes(*answer)
 
     async def _answered(self, environ: Environ, protocol: HTTPProtocol) -> Answer:
-        allowed = self._allowing(environ)
         try:
-            answer, called, size = await self._with_body(environ, protocol, allowed)
+            answer, called, size = await self._with_body(environ, protocol, self._allowing(environ))
+            if called.get(WANTED):  # what was known here of the configuration is out of date; the call has seen to that
+                answer, called, size = await self._with_body(environ, protocol, self._allowing(environ))
         except Problem as problem:
             if problem.status >= 500 or not environ["PATH_INFO"].startswith(WEBHOOKS):
                 raise
             answer, _ = await self._in_a_thread({**environ, REFUSED: problem, "wsgi.input": io.BytesIO()})
             return answer
-        if called.get(WANTED):  # what was known here of the configuration is out of date; the call has seen to that
-            answer, called, size = await self._with_body(environ, protocol, self._allowing(environ))
         waiting: Waiting | None = called.get(WAITING)
         return answer if waiting is None else await self._later(environ, waiting, answer, size)
 

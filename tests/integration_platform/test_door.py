@@ -25,13 +25,14 @@ import django
 
 django.setup()
 from integration_platform import arrivals, door
-from messages.bodies import UNREAD, WANTED
+from messages.bodies import REFUSED, UNREAD, WANTED
 from messages.waiting import ARRIVED, ROOM, WAITED, WAITING, Waiting
 
 arrivals.SMALL_BYTES = 100
 arrivals.SMALL_ROOM_FOR_OTHERS = arrivals.ROOM_FOR_OTHERS = 6000
 door.MAX_WAITING = 20
-first_looks = []
+LATE = {"/late", "/webhooks/late"}
+first_looks = set()
 
 
 def echo(environ, start_response):
@@ -41,19 +42,21 @@ def echo(environ, start_response):
         end, (seconds, deadline) = Future(), map(float, path[6:].split("/"))
         threading.Timer(seconds, lambda: end.set_running_or_notify_cancel() and end.set_result(None)).start()
         environ[WAITING] = Waiting(end, environ[ARRIVED] + deadline)
-    if path == "/late" and environ.get(UNREAD):
+    if path in LATE and environ.get(UNREAD):
         environ[WANTED] = True
     start_response("200 OK", [("Content-Type", "application/json"), ("X-Calls", "1" if waited is None else "2"),
                               *([("X-First", "yes")] if waited is None else [])])
     seen = {name: value for name, value in environ.items() if isinstance(value, str)}
     waiting = None if waited is None else waited.ended
-    return [json.dumps({"body": body.decode(), "environ": seen, "ended": waiting, "room": environ.get(ROOM)}).encode()]
+    refused = environ[REFUSED].slug if REFUSED in environ else None
+    told = {"body": body.decode(), "environ": seen, "ended": waiting, "room": environ.get(ROOM), "refused": refused}
+    return [json.dumps(told).encode()]
 
 
 def allowing(environ):
     path = environ["PATH_INFO"]
-    if path == "/late" and not first_looks:
-        first_looks.append(path)
+    if path in LATE - first_looks:
+        first_looks.add(path)
         return arrivals.NOTHING
     return arrivals.NOTHING if path == "/nowhere" else arrivals.Allowance(1000, path == "/known")
 
@@ -83,6 +86,10 @@ class Caller:
     def send(self, *pieces: bytes) -> None:
         for piece in pieces:
             self._socket.sendall(piece)
+
+    def end(self) -> None:
+        """No more will be sent; the answer can still be read."""
+        self._socket.shutdown(socket.SHUT_WR)
 
     def receive(self) -> bytes:
         """What comes next, or nothing at the end."""
@@ -198,6 +205,15 @@ def test_body_that_the_application_asks_for_is_read_after_all(port: int) -> None
     status, _, body = Caller(port, with_length(HELLO), path=b"/late").answer()
 
     assert (status, json.loads(body)["body"]) == (200, HELLO.decode())
+
+
+def test_late_body_that_breaks_off_is_for_the_application_to_refuse(port: int) -> None:
+    caller = Caller(port, with_length(b"x", 100), path=b"/webhooks/late")
+    caller.end()
+
+    status, _, body = caller.answer()
+
+    assert (status, json.loads(body)["refused"]) == (200, "malformed-body")
 
 
 def test_waiting_requests_hold_no_thread(port: int) -> None:
