@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
+from connectors.catalogue import catalogue
 from connectors.models import Endpoint
 from messages import standing, watch
 from messages.addresses import client_address
@@ -118,7 +119,9 @@ def _may_read_metrics(request: HttpRequest) -> bool:
 def _samples() -> list[tuple[str, str, list[tuple[str, float]]]]:
     """Each from an index that holds nothing but what is counted: the price does not grow with the messages kept."""
     now = clock_reading()
-    oldest = Lane.objects.due(clock()).aggregate(oldest=Min("due_at"))["oldest"]
+    due = Lane.objects.due(clock()).without_endpoints(catalogue.unusable())
+    due_now = due.aggregate(oldest=Min("due_at"), lanes=Count("pk"))
+    oldest = due_now["oldest"]
     held: list[tuple[str, float]] = [
         (f'{{hold="{hold}"}}', Lane.objects.filter(hold=hold).count()) for hold in (Hold.PAUSED, Hold.BLOCKED)
     ]
@@ -140,7 +143,7 @@ def _samples() -> list[tuple[str, str, list[tuple[str, float]]]]:
     ]
     waiting = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
     return [
-        ("platform_lanes_due", "Lanes with work that nobody has taken yet.", [("", Lane.objects.due(clock()).count())]),
+        ("platform_lanes_due", "Lanes with work that nobody has taken yet.", [("", due_now["lanes"])]),
         ("platform_oldest_due_seconds", "How long the oldest due lane has been waiting.", [("", waiting)]),
         (
             "platform_lanes_overdue",

@@ -6,7 +6,6 @@ the caller has begun one; SQLite, which answers within the process, gets one sta
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -17,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from connectors.models import Revision
 from messages.choices import Hold
 from messages.claims import Place
-from messages.database import clock_reading, write
+from messages.database import clock_reading, write_alone
 from messages.exceptions import ConfigurationChanged, LaneUnavailable
 from messages.models import Lane, Message, SearchKey
 
@@ -52,13 +51,11 @@ def accept(
     is raised, IntegrityError for a repeated idempotency key included: nothing was stored.
     """
     values = _values(message, lane_key, taking, revision)
-    if connection.vendor == "postgresql":
-        values |= {"names": [name for name, _ in search_keys], "texts": [text for _, text in search_keys]}
-        # a savepoint inside a transaction of the caller; alone, the statement is its own transaction
-        with write() if connection.in_atomic_block else nullcontext():
+    with write_alone():
+        if connection.vendor == "postgresql":
+            values |= {"names": [name for name, _ in search_keys], "texts": [text for _, text in search_keys]}
             row = _executed(_whole(), values)
-    else:
-        with write():
+        else:
             row = _executed(_lane(), values)
             if row is not None:
                 values |= {"lane_id": row[0], "position": row[1]}

@@ -21,6 +21,7 @@ from django_q.signing import SignedPackage
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from connectors.catalogue import catalogue
 from messages.beats import MONITOR, beat, task_ended
 from messages.database import UNREACHABLE, first_line
 from messages.lanes import any_due
@@ -111,14 +112,22 @@ class Patient:
 
 
 class DueLanes(ORM):
-    """Gives out a pump whenever a lane is due, and looks ten times a second: one cheap read each."""
+    """Gives out a pump whenever a lane is due that can be worked, looking ten times a second: one cheap read each."""
 
     def dequeue(self) -> Tasks:
-        if any_due():
+        if self._is_wanted():
             sleep(SETTLE_SECONDS)
             return [package("messages.pump.pump")]
         sleep(Conf.POLL)
         return []
+
+    @staticmethod
+    def _is_wanted() -> bool:
+        """Lanes of endpoints that cannot be called stay due until somebody mends these: a pump would do nothing."""
+        if not any_due():
+            return False
+        unusable = catalogue.unusable()
+        return not unusable or any_due(unusable)
 
 
 class LaneBroker(Beating, Patient, DueLanes):

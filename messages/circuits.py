@@ -18,7 +18,7 @@ from django.db.models import F, QuerySet
 from connectors.catalogue import EndpointPlan
 from messages import windows
 from messages.choices import CircuitState
-from messages.database import clock, clock_reading, write
+from messages.database import clock, clock_reading, storable, write
 from messages.models import Circuit
 from messages.windows import Counted
 
@@ -55,7 +55,7 @@ def count(
             state=CircuitState.OPEN,
             since=now,
             retry_at=now + timedelta(seconds=policy.wait(retry_after)),
-            reason=_storable(reason),
+            reason=storable(reason)[:MAX_REASON],
             buckets=[],
         )
     log.warning("The circuit of endpoint %s opened: %s", endpoint.slug, reason)
@@ -86,7 +86,7 @@ def settle(
             log.warning("The circuit of endpoint %s closed: the destination answers again.", endpoint.slug)
         return closed
     wait = timedelta(seconds=0 if healthy is None else endpoint.circuit.wait(retry_after))
-    changed = {} if healthy is None else {"reason": _storable(f"The try failed: {detail}")}
+    changed = {} if healthy is None else {"reason": storable(f"The try failed: {detail}")[:MAX_REASON]}
     with write():
         done = mine.update(state=CircuitState.OPEN, retry_at=clock() + wait, **changed)
     if done and healthy is False:
@@ -116,7 +116,3 @@ def _closed(rows: QuerySet[Circuit]) -> bool:
     """Closes the one circuit of `rows`, if there is one."""
     with write():
         return bool(rows.update(state=CircuitState.CLOSED, since=clock(), retry_at=None, reason="", buckets=[]))
-
-
-def _storable(text: str) -> str:
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_REASON]

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any
-from uuid import UUID
 
-from django.db.models import Max
+from django.db.models import OuterRef, Subquery
 
 from connectors.models import Route
 from messages.choices import Status
 from messages.database import write
 from messages.models import HourlyCount, Message
+from messages.periods import before, since
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 CLOSED_AFTER = MINUTE
@@ -74,14 +74,15 @@ class Tally:
 def count_closed(now: datetime) -> int:
     """Counts what the closed minutes before `now` brought, route by route; returns how many steps that took."""
     end = (now - CLOSED_AFTER).replace(second=0, microsecond=0)
-    reached = dict(HourlyCount.objects.order_by().values_list("route").annotate(Max("counted_until")))
+    newest = HourlyCount.objects.filter(route=OuterRef("pk")).order_by("-hour").values("counted_until")[:1]
     steps = 0
-    for route_id in Route.objects.values_list("pk", flat=True):
-        start = reached.get(route_id) or hour_of(end - BEGINS_BEFORE)
+    for route_id, reached in Route.objects.order_by().values_list("pk", Subquery(newest)):
+        start = reached or hour_of(end - BEGINS_BEFORE)
         for first, last in pieces(start, end):
             _count(route_id, first, last)
             steps += 1
-    HourlyCount.objects.filter(hour__lt=now - KEPT).delete()
+    with write():
+        HourlyCount.objects.filter(hour__lt=now - KEPT).delete()
     return steps
 
 
@@ -99,7 +100,7 @@ def hour_of(moment: datetime) -> datetime:
 
 def _count(route_id: int, start: datetime, end: datetime) -> None:
     tally = Tally(received=received(route_id, start, end).count())
-    for status, received_at, completed_at in ended(route_id, start, end).iterator():
+    for status, received_at, completed_at in ended([route_id], start, end).iterator():
         tally.end(status, completed_at - received_at)
     with write():
         row, made = HourlyCount.objects.select_for_update().get_or_create(
@@ -120,34 +121,21 @@ def _count(route_id: int, start: datetime, end: datetime) -> None:
 
 
 def received(route_id: int, start: datetime, end: datetime) -> Any:
-    """Messages of a route that came within the span: ids grow with time, and the index of a route ends with them."""
-    first, last = _first_since(start), _first_since(end)
-    if first is None:
-        return Message.objects.none()
-    rows = Message.objects.filter(route=route_id, pk__gte=first)
-    return rows if last is None else rows.filter(pk__lt=last)
+    """Messages of a route that came within the span."""
+    return before(since(Message.objects.filter(route=route_id), start), end)
 
 
-def ended(route_id: int, start: datetime, end: datetime) -> Any:
-    """Status and both times of a route's messages that ended within the span: by the index that retention uses."""
+def ended(routes: Iterable[int], start: datetime, end: datetime) -> Any:
+    """Status and both times of the routes' messages that ended within the span: by the index that retention uses."""
     rows = Message.objects.filter(
-        route=route_id, completed_at__gte=start, completed_at__lt=end, purged_at=None
+        route__in=routes, completed_at__gte=start, completed_at__lt=end, purged_at=None
     ).order_by()
     return rows.values_list("status", "received_at", "completed_at")
 
 
-def _first_since(moment: datetime) -> int | None:
-    """The key of the first message received at `moment` or later; see `messages.admin.periods`."""
-    smallest = UUID(int=int(moment.timestamp() * 1000) << 80)
-    rows = Message.objects.filter(correlation_id__gte=smallest).order_by("correlation_id")
-    return rows.values_list("pk", flat=True).first()
-
-
 def ended_since(moment: datetime, routes: Iterable[int], *, until: datetime) -> Tally:
-    """What of these routes ended since `moment`, MOST messages at most; one query, by the index of each route."""
+    """What of these routes ended since `moment`, MOST messages at most; one query."""
     tally = Tally()
-    spans = [ended(route, moment, until) for route in routes]
-    if spans:
-        for status, received_at, completed_at in spans[0].union(*spans[1:], all=True)[:MOST]:
-            tally.end(status, completed_at - received_at)
+    for status, received_at, completed_at in ended(routes, moment, until)[:MOST]:
+        tally.end(status, completed_at - received_at)
     return tally

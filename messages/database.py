@@ -152,6 +152,11 @@ class Seldom:
         return True
 
 
+def storable(text: str) -> str:
+    """No NUL, which PostgreSQL refuses, and no half of a surrogate pair, which no encoding writes."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
 def first_line(error: BaseException) -> str:
     """An error of the database without the advice that its driver adds."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -44,9 +44,9 @@ def any_due(without: Collection[int] = ()) -> bool:
     return bool(_due_routes.rows(frozenset(without)))
 
 
-def suspect_waits() -> bool:
+def suspect_waits(without: Collection[int] = ()) -> bool:
     """Whether a lane that has to run alone waits in vain, since every worker has something else in hand."""
-    return bool(_suspects.rows())
+    return bool(_suspects.rows(frozenset(without)))
 
 
 def _overdue_suspect(now: Any) -> dict[str, Any]:
@@ -54,7 +54,11 @@ def _overdue_suspect(now: Any) -> dict[str, Any]:
 
 
 _due_routes = Prepared(lambda now, without: routes_with_due_lanes(now, without=without).values("pk")[:1])
-_suspects = Prepared(lambda now: Lane.objects.due(now).filter(**_overdue_suspect(now)).values("pk")[:1])
+_suspects = Prepared(
+    lambda now, without: (
+        Lane.objects.due(now).without_endpoints(without).filter(**_overdue_suspect(now)).values("pk")[:1]
+    )
+)
 _to_claim = Prepared(
     lambda now, count, without: (
         free(Lane.objects.flowing(now).without_endpoints(without))
@@ -78,8 +82,11 @@ def claim(
     `alone` says that the caller holds none: only then it may get a suspect one. A suspect one that has been waiting too
     long comes first then. Ask `any_due` first.
     """
-    if alone and suspect_waits():
-        return _claim_suspect(lease_seconds=lease_seconds, owner=owner, policies=policies, without=without)
+    if alone and suspect_waits(without):
+        # none may be found: one of an endpoint that is spared is not for us, and must not keep the others waiting
+        found = _claim_suspect(lease_seconds=lease_seconds, owner=owner, policies=policies, without=without)
+        if found:
+            return found
     claims = _claim_flowing(count, lease_seconds=lease_seconds, owner=owner, without=without)
     if claims or not alone:
         return claims
@@ -255,16 +262,12 @@ def finish(finished: Sequence[Finished], *, now: datetime) -> None:
     May be called again with the same entries: where the database committed and the connection broke before it could say
     so, a second record would move the lane past a message that nobody has sent.
     """
-    for entry in finished:  # what a transaction that was rolled back said is void
-        entry.kept, entry.fenced, entry.verdict = False, False, None
     for entry, moved in zip(finished, record(finished, now=now), strict=True):
         entry.changes, entry.fenced, entry.recorded_at = moved.changes, not moved.holds, now
-        if moved.holds and not moved.at_head:  # recorded before; a lane that is still leased went on to its next then
-            entry.kept = True
-        else:
+        if moved.holds and moved.at_head:
             entry.kept = moved.kept
-        if not (moved.holds and moved.at_head):
-            entry.verdict = None
+        else:  # recorded before: a lane that is still leased went on to its next message then
+            entry.kept, entry.verdict = moved.holds, None
 
 
 def declare_crashed(lane: Lane, policies: Mapping[int, Policy]) -> None:

@@ -105,9 +105,6 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     """What DRF's views answer. An unforeseen error goes on to Django, which logs it and asks `server_error`."""
     if isinstance(error, Problem):
         return error.response()
-    if isinstance(error, exceptions.MethodNotAllowed):
-        allowed = context["view"].allowed_methods
-        return Problem("method-not-allowed", str(error.detail), headers={"Allow": ", ".join(allowed)}).response()
     if isinstance(error, exceptions.APIException):
         slug = next(
             (slug for slug, (status, _) in PROBLEMS.items() if status == error.status_code), "malformed-request"

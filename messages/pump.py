@@ -141,7 +141,9 @@ class Pump:
                     next_beat = now + BEAT_SECONDS
                     beat("worker")
                     self._stopping = self._stopping or stop_wanted()
-                    self._clearing = bool(self._hands and self._guarded(lanes.suspect_waits))
+                    self._clearing = bool(
+                        self._hands and self._guarded(lambda: lanes.suspect_waits(catalogue.remembered().unusable))
+                    )
                     if self._guarded(lambda: catalogue.remembered().unusable):  # what hides their lanes: look anew
                         self._guarded(catalogue.unusable)
                 self._clearing = self._clearing and bool(self._hands)

@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from connectors import formats
 from messages.choices import OPEN_STATUSES, Hold, OutcomeKind, Status
 from messages.claims import Finished
-from messages.database import clock_reading, execute_in_server, json_ids, write, write_alone
+from messages.database import clock_reading, execute_in_server, json_ids, storable, write, write_alone
 from messages.models import Lane, Message, Result
 from messages.outcomes import judge
 
@@ -349,11 +349,11 @@ def _attempt(entry: Finished) -> tuple[Any, ...]:
         entry.work.attempts + 1,
         entry.claim.token,
         str(outcome.kind),
-        _storable(outcome.detail),
+        storable(outcome.detail),
         outcome.started_at,
         outcome.duration_ms,
         sent.method if sent else "",
-        _storable(sent.url) if sent else "",
+        storable(sent.url) if sent else "",
         _json(sent.headers) if sent else None,
         sent.body if sent else None,
         received.status_code if received else None,
@@ -370,13 +370,8 @@ def _result(entry: Finished) -> tuple[Any, ...]:
 
 def _reply(entry: Finished) -> tuple[int | None, str, bytes | None]:
     reply = entry.outcome.reply
-    return (reply.status_code, _storable(reply.content_type)[:255], reply.body) if reply else (None, "", None)
+    return (reply.status_code, storable(reply.content_type)[:255], reply.body) if reply else (None, "", None)
 
 
 def _json(value: Any) -> str | None:
     return None if value is None else formats.dump(value).decode()
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL takes no NUL in a text, and a destination may send one in a header."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

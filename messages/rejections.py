@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from connectors.catalogue import RoutePlan
 from messages.addresses import client_address
-from messages.database import write
+from messages.database import storable, write
 from messages.models import Rejection
 from messages.problems import Problem
 from messages.request_ids import request_id_of
@@ -150,22 +150,17 @@ def _keep(http: HttpRequest, plan: RoutePlan | None, problem: Problem) -> int:
         route_id=plan.id if plan else None,
         reason=problem.slug,
         status_code=problem.status,
-        detail=_storable(_told_and_known(problem)),
+        detail=storable(_told_and_known(problem)),
         request_id=request_id_of(http),
-        target=_storable(f"{http.method} {http.path}")[:KEPT_CHARACTERS],
-        user_agent=_storable(http.headers.get("User-Agent", ""))[:KEPT_CHARACTERS],
+        target=storable(f"{http.method} {http.path}")[:KEPT_CHARACTERS],
+        user_agent=storable(http.headers.get("User-Agent", ""))[:KEPT_CHARACTERS],
         remote_address=client_address(http),
-        content_type=_storable(http.headers.get("Content-Type", ""))[:KEPT_CHARACTERS],
+        content_type=storable(http.headers.get("Content-Type", ""))[:KEPT_CHARACTERS],
         size=len(body) or (min(int(announced), MAX_SIZE) if announced.isdecimal() else None),
         body=body[:KEPT_BYTES] or None,
         created_at=timezone.now(),
     )
     return int(row.pk)
-
-
-def _storable(text: str) -> str:
-    """No NUL, which PostgreSQL refuses, and no half of a surrogate pair, which no encoding writes."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def _told_and_known(problem: Problem) -> str:

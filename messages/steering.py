@@ -126,6 +126,8 @@ def hurry_all(endpoint_id: int) -> int:
 
 def _hurry(lanes: LaneQuerySet) -> int:
     with write():
+        waiting = lanes.backing_off(clock()).select_for_update(of=("self",)).order_by("pk")
+        list(waiting.values_list("pk", flat=True))  # locked in the order that all keep who lock many
         return lanes.backing_off(clock()).update(due_at=clock())
 
 

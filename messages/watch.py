@@ -35,7 +35,7 @@ def suspects() -> LaneQuerySet:
 
     Found through the index of due lanes. One of their own would hold `strikes`, which every claim writes.
     """
-    return Lane.objects.filter(due_at__isnull=False, hold=Hold.NONE, strikes__gte=SUSPECT_STRIKES)
+    return Lane.objects.unheld().filter(strikes__gte=SUSPECT_STRIKES)
 
 
 def held() -> LaneQuerySet:

@@ -14,9 +14,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from connectors.models import Route
-from messages.admin.periods import PERIODS, before, since
 from messages.choices import OPEN_STATUSES, Status
 from messages.models import Attempt, Lane, Result
+from messages.periods import PERIODS, before, since
 from messages.problems import PROBLEMS, type_of
 
 ERRORS = ("destination-refused", "destination-failed", "mapping-failed", "cancelled")

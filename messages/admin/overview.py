@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from connectors.models import Application, Credential, Endpoint, Revision, Route
 from messages.admin.paging import COUNTED
-from messages.admin.periods import PERIODS, first_since
 from messages.choices import OPEN_STATUSES, OutcomeKind, Status
 from messages.counting import HOUR, Tally, ended_since, hour_of
 from messages.models import Attempt, HourlyCount, Lane, Message, Rejection, Result, Worker
+from messages.periods import PERIODS, first_since
 
 SHOWN_LANES = 10
 SHOWN_WORKERS = 100

@@ -6,6 +6,7 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from connectors.catalogue import RoutePlan
+from connectors.models import Endpoint
 from messages import broker as broker_module
 from messages.broker import DatabaseTaskBroker, LaneBroker
 from tests.messages.conftest import claim, push
@@ -36,6 +37,18 @@ def test_lane_in_hand_is_none(plan: RoutePlan) -> None:
     claim(plan)
 
     assert functions(broker) == []
+
+
+def test_lane_that_cannot_be_worked_wakes_nobody_until_its_endpoint_is_mended(plan: RoutePlan) -> None:
+    """A pump would find nothing to do, and end, and be wanted again at once."""
+    broker = LaneBroker("lanes")
+    functions(broker)
+    push(plan)
+    Endpoint.objects.update(auth_scheme="bearer")  # and no token
+    while_broken = [functions(broker) for _ in range(2)]
+    Endpoint.objects.update(auth_scheme="none")
+
+    assert (while_broken, functions(broker)) == ([[], []], ["messages.pump.pump"])
 
 
 def test_idle_look_is_one_query(plan: RoutePlan, django_assert_num_queries: pytest.Function) -> None:

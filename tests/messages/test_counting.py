@@ -147,9 +147,17 @@ def test_messages_are_counted_by_index(route: Route) -> None:
     came(route, 1, status=Status.SUCCEEDED)
     with CaptureQueriesContext(connection) as asked:
         counting.received(route.pk, at(0), at(5)).count()
-        list(counting.ended(route.pk, at(0), at(5)))
+        list(counting.ended([route.pk], at(0), at(5)))
 
     with connection.cursor() as cursor:
         for query in asked.captured_queries:
             cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
             assert not [row[-1] for row in cursor.fetchall() if row[-1].startswith("SCAN")], query["sql"]
+
+
+def test_what_ended_lately_is_found_on_any_number_of_routes(route: Route) -> None:
+    came(route, 1, status=Status.SUCCEEDED)
+
+    tally = counting.ended_since(at(0), [route.pk, *range(10_000, 12_000)], until=at(30))
+
+    assert tally.succeeded == 1

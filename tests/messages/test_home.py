@@ -17,10 +17,10 @@ from connectors.models import Revision
 from messages.admin import home, overview
 from messages.admin.chart import Hour, chart
 from messages.admin.lane import SILENT_AFTER
-from messages.admin.periods import since
 from messages.choices import OutcomeKind
 from messages.counting import BOUNDS, Tally, hour_of
 from messages.models import HourlyCount, Message
+from messages.periods import since
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -18,6 +18,7 @@ from messages.database import Prepared
 from messages.models import Attempt, Lane, Message, Result
 from messages.pump import policy_of
 from messages.tasks import watch_lanes
+from tests import factories
 from tests.messages.conftest import LEASE, claim, configure_route, finish, head, lane, outcome, push
 
 
@@ -392,6 +393,18 @@ def test_suspect_lane_runs_alone(plan: RoutePlan) -> None:
     assert [one.lane_id for one in by_itself] == [lane("A").pk]
 
 
+def test_suspect_lane_of_an_endpoint_that_is_spared_keeps_no_other_waiting(plan: RoutePlan) -> None:
+    long_ago = timezone.now() - timedelta(hours=1)
+    suspect = factories.LaneFactory(strikes=lanes.SUSPECT_STRIKES, due_at=long_ago)
+    push(plan, "B")
+    spared = {suspect.route.endpoint_id}
+
+    taken = lanes.claim(9, lease_seconds=LEASE, owner="", policies={}, alone=True, without=spared)
+
+    assert [one.lane_id for one in taken] == [lane("B").pk]
+    assert (lanes.suspect_waits(), lanes.suspect_waits(spared)) == (True, False)
+
+
 def test_message_that_kills_its_workers_ends_as_crashed(plan: RoutePlan) -> None:
     message = push(plan).message
     for _ in range(lanes.MAX_STRIKES):
@@ -490,7 +503,7 @@ def test_looks_go_by_what_is_due_however_many_lanes_are_idle(plan: RoutePlan) ->
     assert "lane_route_due" in plan_of(lanes._due_routes, frozenset())
     assert "lane_route_due" in plan_of(lanes._due_routes, frozenset({7}))
     assert "lane_due" in plan_of(lanes._to_claim, 10, frozenset())
-    assert "lane_due" in plan_of(lanes._suspects)
+    assert "lane_due" in plan_of(lanes._suspects, frozenset())
 
 
 def test_clock_of_a_prepared_look_goes_on(plan: RoutePlan) -> None:
