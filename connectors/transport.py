@@ -32,7 +32,7 @@ from connectors.networks import AllowedNetworks, refusal
 CONNECT_TIMEOUT_SECONDS = 5.0  # for all of a name's addresses together, TLS included
 MAX_RESPONSE_BYTES = 1024 * 1024
 CHUNK_BYTES = 64 * 1024
-USER_AGENT = "integration-platform"
+USUAL_HEADERS = (("User-Agent", "integration-platform"), ("Accept", "*/*"), ("Accept-Encoding", "gzip, deflate"))
 
 
 class Kind(StrEnum):
@@ -80,9 +80,7 @@ class OutboundRequest:
 
     def sent_headers(self) -> tuple[tuple[str, str], ...]:
         """All headers but those of the framing; redact them before they are kept."""
-        named = CaseInsensitiveDict({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"})
-        named.update(self.headers)
-        return tuple(named.items())
+        return tuple({name.lower(): (name, value) for name, value in (*USUAL_HEADERS, *self.headers)}.values())
 
     def with_headers(self, *headers: tuple[str, str]) -> "OutboundRequest":
         """These replace what has their names."""
