@@ -158,7 +158,7 @@ def _whole() -> str:
 
     Those are taken as they are under the lock: PostgreSQL looks at them again, in `held` and in each UPDATE.
     """
-    arrays = ", ".join(f"%({name}){'b' if kind == 'bytea' else 's'}::{kind}[]" for name, kind in ROW.items())
+    arrays = ", ".join(f"%({name})b::{kind}[]" for name, kind in ROW.items())
     of_result = ", ".join(f"mine.{OF_RESULT[name]}" for name in OF_RESULT)
     kept = f"(mine.status IS NOT NULL AND NOT mine.blocks AND NOT mine.let_go AND {_HAS_MORE})"
     return f"""
