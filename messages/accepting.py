@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from connectors.models import Revision
 from messages.choices import Hold
 from messages.claims import Place
-from messages.database import clock_reading, write_alone
+from messages.database import clock_reading, compact, execute_in_server, write_alone
 from messages.exceptions import ConfigurationChanged, LaneUnavailable
 from messages.models import Lane, Message, SearchKey
 
@@ -54,7 +54,7 @@ def accept(
     with write_alone():
         if connection.vendor == "postgresql":
             values |= {"names": [name for name, _ in search_keys], "texts": [text for _, text in search_keys]}
-            row = _executed(_whole(), values)
+            row = next(iter(execute_in_server(_whole(), values)), None)
         else:
             row = _executed(_lane(), values)
             if row is not None:
@@ -131,7 +131,7 @@ def _lane() -> str:
         SELECT %(route_id)s, %(key)s, 1, 0, {now}, CASE WHEN %(takes)s THEN {lease} END,
                %(one)s, %(one)s, %(owner)s, '', 0
         WHERE CAST(%(revision)s AS bigint) IS NULL
-           OR %(revision)s = COALESCE((SELECT number FROM connectors_revision WHERE id = 1), 0)
+           OR CAST(%(revision)s AS bigint) = COALESCE((SELECT number FROM connectors_revision WHERE id = 1), 0)
         ON CONFLICT (route_id, key) DO UPDATE SET
             last_position = lane.last_position + 1,
             due_at = CASE WHEN lane.due_at IS NULL AND lane.hold = '' THEN excluded.due_at ELSE lane.due_at END,
@@ -147,13 +147,21 @@ def _lane() -> str:
 def _message(source: str) -> str:
     """`source` with its values filled in comes behind INSERT INTO; it gives lane and position first."""
     columns = ", ".join(column for column, _ in _columns())
-    values = ", ".join(f"%({column})s" for column, _ in _columns())
+    values = ", ".join(_placeholder(column, field) for column, field in _columns())
     return f"INSERT INTO messaging_message (lane_id, position, {columns}) {source.format(values=values)} RETURNING id"
+
+
+def _placeholder(column: str, field: Any) -> str:
+    """PostgreSQL wants to know the type of what travels beside a text; not its length, to which it would be cut."""
+    if connection.vendor != "postgresql":
+        return f"%({column})s"
+    kind = str(field.db_type(connection)).partition("(")[0]
+    return f"%({column}){'b' if kind == 'bytea' else 's'}::{kind}"
 
 
 @lru_cache(maxsize=1)
 def _whole() -> str:
-    return f"""
+    return compact(f"""
         WITH lane AS ({_lane()}),
              message AS ({_message("SELECT lane.id, lane.last_position, {values} FROM lane")}),
              search_keys AS (
@@ -162,4 +170,4 @@ def _whole() -> str:
                  FROM message, unnest(%(names)s::text[], %(texts)s::text[]) AS entry(name, value)
              )
         SELECT lane.*, message.id FROM lane, message
-    """  # noqa: S608 - the pieces are constants of this module
+    """)  # noqa: S608 - the pieces are constants of this module

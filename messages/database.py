@@ -52,6 +52,7 @@ def execute_in_server(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ..
     Django's own cursors write them into the text, which is then read twice over: megabytes for bodies. And the server
     keeps the plan of a text that it has seen before, which is half of what recording one outcome costs it.
     """
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     session = connection.connection
     with connection.wrap_database_errors, psycopg.Cursor(session) as cursor:
@@ -60,6 +61,11 @@ def execute_in_server(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ..
             return cursor.execute(sql, values).fetchall()
         finally:
             session.prepare_threshold = None  # the texts of Django's cursors are never the same
+
+
+def compact(sql: str) -> str:
+    """Without the white space between words; psycopg remembers how it read a text only if that has at most 4 KiB."""
+    return " ".join(sql.split())
 
 
 class Prepared:

@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from connectors import formats
 from messages.choices import OPEN_STATUSES, Hold, OutcomeKind, Status
 from messages.claims import Finished
-from messages.database import clock_reading, execute_in_server, json_ids, storable, write, write_alone
+from messages.database import clock_reading, compact, execute_in_server, json_ids, storable, write, write_alone
 from messages.models import Lane, Message, Result
 from messages.outcomes import judge
 
@@ -60,6 +60,7 @@ ROW = {
     **ATTEMPT,
     **{OF_RESULT[name]: kind for name, kind in RESULT.items() if name in OF_RESULT},
 }
+BODIES = tuple(name for name, kind in ROW.items() if kind == "bytea")
 OPEN = ", ".join(f"'{status.value}'" for status in OPEN_STATUSES)
 
 
@@ -146,9 +147,12 @@ def _now_retryable(finished: Sequence[Finished]) -> set[int]:
 
 
 def _at_once(finished: Sequence[Finished], *, now: datetime, trusted: bool) -> list[Moved]:
-    rows = [_row(index, entry) for index, entry in enumerate(finished)]
-    values: dict[str, Any] = dict(zip(ROW, map(list, zip(*rows, strict=True)), strict=True))
-    values |= {"lane_ids": sorted(set(values["lane_id"])), "now": now, "trusted": trusted}
+    rows = [dict(zip(ROW, _row(index, entry), strict=True)) for index, entry in enumerate(finished)]
+    values: dict[str, Any] = {name: [row.pop(name) for row in rows] for name in BODIES}
+    for row in rows:
+        row["started_at"] = row["started_at"].isoformat()
+    lane_ids = sorted({row["lane_id"] for row in rows})
+    values |= {"rows": formats.dump(rows).decode(), "lane_ids": lane_ids, "now": now, "trusted": trusted}
     return [Moved(*told) for told in execute_in_server(_whole(), values)]
 
 
@@ -158,12 +162,13 @@ def _whole() -> str:
 
     Those are taken as they are under the lock: PostgreSQL looks at them again, in `held` and in each UPDATE.
     """
-    arrays = ", ".join(f"%({name})b::{kind}[]" for name, kind in ROW.items())
+    columns = ", ".join(f"{name} {kind}" for name, kind in ROW.items() if name not in BODIES)
+    bodies = ", ".join(f"(%({name})b::bytea[])[index + 1] AS {name}" for name in BODIES)
     of_result = ", ".join(f"mine.{OF_RESULT[name]}" for name in OF_RESULT)
     kept = f"(mine.status IS NOT NULL AND NOT mine.blocks AND NOT mine.let_go AND {_HAS_MORE})"
-    return f"""
+    return compact(f"""
         WITH entry AS (
-            SELECT * FROM unnest({arrays}) AS entry({", ".join(ROW)})
+            SELECT *, {bodies} FROM json_to_recordset(%(rows)s) AS entry({columns})
         ), held AS (
             SELECT id, token, lease_until IS NOT NULL AS leased, done_position, changes
             FROM messaging_lane WHERE id = ANY(%(lane_ids)s::bigint[]) ORDER BY id FOR UPDATE
@@ -205,7 +210,7 @@ def _whole() -> str:
         )
         SELECT told.holds, told.at_head, COALESCE(lane.kept, false), told.changes
         FROM told LEFT JOIN lane USING (index) ORDER BY told.index
-    """  # noqa: S608 - the pieces are constants of this module
+    """)  # noqa: S608 - the pieces are constants of this module
 
 
 _HAS_MORE = "lane.hold = '' AND lane.last_position > mine.position"
