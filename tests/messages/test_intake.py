@@ -2,7 +2,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import DataError, connection, transaction
 
 from connectors.catalogue import RoutePlan
 from messages import intake
@@ -119,6 +119,17 @@ def test_repeat_finds_the_first_message() -> None:
     assert second.replayed
     assert second.message.pk == first.message.pk
     assert Lane.objects.get().last_position == 1
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite keeps texts of any length")
+def test_what_does_not_fit_is_refused_and_not_cut() -> None:
+    """Two keys that share their beginning must not become one."""
+    plan = configure_route()
+
+    with pytest.raises(DataError), transaction.atomic():
+        take(plan, b"{}", key="k" * 256)
+
+    assert not Message.objects.exists()
 
 
 def test_header_goes_before_the_routes_own_expression() -> None:
