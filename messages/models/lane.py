@@ -88,7 +88,11 @@ def routes_with_due_lanes(now: Any, *, without: Collection[int] = ()) -> models.
 
 
 class Lane(models.Model):
-    """The row is lock, cursor, schedule and queue entry at once. Only `messages/lanes.py` writes it."""
+    """The row is lock, cursor, schedule and queue entry at once.
+
+    Messages join it in `accepting`; workers take it in `lanes` and `sparing` and move it on in `recording`; people move
+    it in `steering`; `watch` wakes it. Nobody else writes it.
+    """
 
     route = models.ForeignKey(Route, models.PROTECT, related_name="lanes")
     key = models.CharField(max_length=255, blank=True)
