@@ -59,7 +59,7 @@ def _made(schema: Any, root: Any, depth: int) -> Any:
     if "$ref" in schema:
         return _made(_referred(schema["$ref"], root), root, depth + 1)
     for name in ("oneOf", "anyOf"):
-        if name in schema:
+        if schema.get(name):
             return _made({**_without(schema, name), **_dict(schema[name][0])}, root, depth + 1)
     if "allOf" in schema:
         return _made(_merged([_without(schema, "allOf"), *schema["allOf"]]), root, depth + 1)
@@ -109,6 +109,13 @@ def _object(schema: dict[str, Any], root: Any, depth: int) -> dict[str, Any]:
 
 
 def _number(schema: dict[str, Any]) -> Any:
+    try:
+        return _multiple(schema)
+    except ArithmeticError:  # a quotient of more digits than decimals are reckoned with; a step of zero
+        return NOTHING
+
+
+def _multiple(schema: dict[str, Any]) -> Any:
     step = schema.get("multipleOf", 1)
     lowest = schema.get("minimum", schema.get("exclusiveMinimum"))
     if lowest is None:

@@ -1,3 +1,4 @@
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -54,6 +55,12 @@ from connectors.schemas import compile_schema
         (False, NOTHING),
         ({"not": {}}, NOTHING),
         ({"$ref": "#/$defs/away"}, NOTHING),
+        ({"$ref": "#/own", "own": {"oneOf": []}}, NOTHING),
+        # a quotient of more digits than decimals are reckoned with; a step of none
+        ({"type": "number", "minimum": Decimal("1e40"), "multipleOf": Decimal("0.01")}, NOTHING),
+        ({"type": "number", "maximum": Decimal("-1e40")}, NOTHING),
+        ({"$ref": "#/own", "own": {"minimum": 5, "multipleOf": 0}}, NOTHING),
+        ({"properties": {"far": {"minimum": Decimal("1e40")}, "near": {"minimum": 3}}}, {"near": 3}),
     ],
 )
 def test_example_fits_its_schema(schema: Any, example: Any) -> None:

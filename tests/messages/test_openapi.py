@@ -182,6 +182,12 @@ def test_example_is_made_from_the_schema_alone() -> None:
     assert body_of(described())["application/json"]["example"] == {"number": 1}
 
 
+def test_schema_of_numbers_beyond_reckoning_has_no_example() -> None:
+    configure_route(schema={"type": "number", "minimum": 10**40, "multipleOf": 0.01})
+
+    assert "example" not in body_of(described())["application/json"]
+
+
 def test_each_answer_names_its_headers_and_problems() -> None:
     configure_route(patterns=["sync"])
 
