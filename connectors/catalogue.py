@@ -138,6 +138,10 @@ class Catalogue:
         """Whether the configuration has changed since; what is remembered is current then."""
         return self._current().revision != snapshot.revision
 
+    def today(self) -> Snapshot:
+        """The whole of it; the same object as long as nothing changes."""
+        return self._current()
+
     def by_slug(self, slug: str) -> RoutePlan | None:
         return self._current().by_slug.get(slug)
 

@@ -7,6 +7,9 @@ from connectors.schemas import InvalidSchema, compile_schema
 
 MAX_DEPTH = 8
 MAX_LENGTH = 200
+MAX_PARTS = 5_000
+"""So many parts of a schema are looked at for one example: references to references grow with a power."""
+
 TEXTS = {
     "date": "2026-11-23",
     "date-time": "2026-11-23T08:16:54Z",
@@ -36,7 +39,7 @@ def example_of(schema: Any) -> Any:
 
     The schema's own `examples`, `default`, `const` and `enum` come first; of objects every named property is shown.
     """
-    value = _made(schema, schema, 0)
+    value = _Making(schema).value_of(schema, 0)
     if value is NOTHING:
         return NOTHING
     try:
@@ -45,49 +48,78 @@ def example_of(schema: Any) -> Any:
         return NOTHING
 
 
-def _made(schema: Any, root: Any, depth: int) -> Any:
-    if schema is True or schema == {}:
-        return "text"
-    if not isinstance(schema, dict) or depth > MAX_DEPTH:
-        return NOTHING
-    for values in (schema.get("examples"), schema.get("enum")):
-        if isinstance(values, list) and values:
-            return values[0]
-    for name in ("const", "default"):
-        if name in schema:
-            return schema[name]
-    if "$ref" in schema:
-        return _made(_referred(schema["$ref"], root), root, depth + 1)
-    for name in ("oneOf", "anyOf"):
-        if schema.get(name):
-            return _made({**_without(schema, name), **_dict(schema[name][0])}, root, depth + 1)
-    if "allOf" in schema:
-        return _made(_merged([_without(schema, "allOf"), *schema["allOf"]]), root, depth + 1)
-    return _of_type(schema, root, depth)
+class _Making:
+    """One example on its way. A schema that refers to itself ends where it would begin again."""
 
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._followed: list[str] = []
+        self._left = MAX_PARTS
 
-def _of_type(schema: dict[str, Any], root: Any, depth: int) -> Any:
-    kinds = schema.get("type")
-    kind = kinds[0] if isinstance(kinds, list) and kinds else kinds
-    if kind is None:
-        kind = next((kind for name, kind in IMPLIED.items() if name in schema), "string")
-    match kind:
-        case "object":
-            return _object(schema, root, depth)
-        case "array":
-            count = max(1, min(int(schema.get("minItems", 1)), MAX_LENGTH)) if schema.get("maxItems") != 0 else 0
-            first = schema.get("prefixItems", [])
-            items = [*first, *[schema.get("items", True)] * max(0, count - len(first))]
-            made = [_made(item, root, depth + 1) for item in items]
-            return [item for item in made if item is not NOTHING]
-        case "integer" | "number":
-            return _number(schema)
-        case "boolean":
-            return True
-        case "null":
-            return None
-        case _:
-            return _text(schema)
+    def value_of(self, schema: Any, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0 or depth > MAX_DEPTH:
+            return NOTHING
+        if schema is True or schema == {}:
+            return "text"
+        if not isinstance(schema, dict):
+            return NOTHING
+        for values in (schema.get("examples"), schema.get("enum")):
+            if isinstance(values, list) and values:
+                return values[0]
+        for name in ("const", "default"):
+            if name in schema:
+                return schema[name]
+        if "$ref" in schema:
+            return self._behind(schema["$ref"], depth)
+        for name in ("oneOf", "anyOf"):
+            if schema.get(name):
+                return self.value_of({**_without(schema, name), **_dict(schema[name][0])}, depth + 1)
+        if "allOf" in schema:
+            return self.value_of(_merged([_without(schema, "allOf"), *schema["allOf"]]), depth + 1)
+        return self._of_type(schema, depth)
+
+    def _behind(self, reference: str, depth: int) -> Any:
+        if reference in self._followed:
+            return NOTHING
+        self._followed.append(reference)
+        try:
+            return self.value_of(_referred(reference, self._root), depth + 1)
+        finally:
+            self._followed.pop()
+
+    def _of_type(self, schema: dict[str, Any], depth: int) -> Any:
+        kinds = schema.get("type")
+        kind = kinds[0] if isinstance(kinds, list) and kinds else kinds
+        if kind is None:
+            kind = next((kind for name, kind in IMPLIED.items() if name in schema), "string")
+        match kind:
+            case "object":
+                return self._object(schema, depth)
+            case "array":
+                return self._array(schema, depth)
+            case "integer" | "number":
+                return _number(schema)
+            case "boolean":
+                return True
+            case "null":
+                return None
+            case _:
+                return _text(schema)
+
+    def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
+        properties = _dict(schema.get("properties", {}))
+        required = [name for name in schema.get("required", []) if isinstance(name, str)]
+        made = {name: self.value_of(part, depth + 1) for name, part in properties.items()}
+        made |= {name: "text" for name in required if name not in properties}
+        return {name: value for name, value in made.items() if value is not NOTHING}
+
+    def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
+        count = max(1, int(min(schema.get("minItems", 1), MAX_LENGTH))) if schema.get("maxItems") != 0 else 0
+        first = schema.get("prefixItems", [])
+        items = [*first, *[schema.get("items", True)] * max(0, count - len(first))]
+        made = [self.value_of(item, depth + 1) for item in items]
+        return [item for item in made if item is not NOTHING]
 
 
 IMPLIED = {
@@ -98,14 +130,6 @@ IMPLIED = {
     "maximum": "number",
     "multipleOf": "number",
 }
-
-
-def _object(schema: dict[str, Any], root: Any, depth: int) -> dict[str, Any]:
-    properties = _dict(schema.get("properties", {}))
-    required = [name for name in schema.get("required", []) if isinstance(name, str)]
-    made = {name: _made(part, root, depth + 1) for name, part in properties.items()}
-    made |= {name: "text" for name in required if name not in properties}
-    return {name: value for name, value in made.items() if value is not NOTHING}
 
 
 def _number(schema: dict[str, Any]) -> Any:

@@ -1,11 +1,13 @@
 """What the outside can call, as an OpenAPI 3.1 document: every enabled route with its schema, results, health."""
 
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Prefetch
 
 from connectors import formats
+from connectors.catalogue import Snapshot, catalogue
 from connectors.choices import OnDeadline, Ordering, Pattern, Reply, Scheme
 from connectors.examples import NOTHING, example_of
 from connectors.models import Credential, Route
@@ -53,6 +55,25 @@ NOT_SCHEMAS = frozenset({"const", "enum", "default", "examples", "example"})
 
 KEY_VALUE: Node = {"type": ["string", "number", "boolean"], "minLength": 1, "pattern": r"^[^\u0000]+$"}
 """What an ordering key may be: it has to name the lane."""
+
+
+class Description:
+    """The document as it is sent. Anybody may ask for it, so it is made once for each state of the configuration."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made_for: Snapshot | None = None
+        self._text = b""
+
+    def text(self) -> bytes:
+        today = catalogue.today()
+        with self._lock:
+            if self._made_for is not today:
+                self._text, self._made_for = formats.dump(document()), today
+            return self._text
+
+
+description = Description()
 
 
 def document() -> Node:

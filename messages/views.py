@@ -168,7 +168,7 @@ class OpenApiView(PlatformView):
     """The description of everything here, for anybody: it holds schemas and no secrets."""
 
     def get(self, request: Request) -> HttpResponse:
-        document = formats.dump(openapi.document())
+        document = openapi.description.text()
         return _unless_known(request._request, document, {"ETag": etag(document), "Cache-Control": "no-cache"})
 
 

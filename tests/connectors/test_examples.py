@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from connectors.examples import NOTHING, example_of
+from connectors.examples import MAX_PARTS, NOTHING, example_of
 from connectors.schemas import compile_schema
 
 
@@ -67,3 +67,25 @@ def test_example_fits_its_schema(schema: Any, example: Any) -> None:
     made = example_of(schema)
 
     assert made == example or (example is None and not compile_schema(schema).errors(made))
+
+
+def test_schema_that_refers_to_itself_ends_where_it_would_begin_again() -> None:
+    node = {"properties": {"id": {"type": "integer"}, "left": {"$ref": "#/$defs/node"}, "right": {"$ref": "#"}}}
+    tree = {"$ref": "#/$defs/node", "$defs": {"node": node}}
+
+    assert example_of(tree) == {"id": 1}
+
+
+def test_schema_of_many_references_does_not_grow_with_a_power() -> None:
+    wide = {
+        f"level{level}": {"properties": {f"p{number}": {"$ref": f"#/$defs/level{level + 1}"} for number in range(40)}}
+        for level in range(4)
+    }
+
+    made = example_of({"$ref": "#/$defs/level0", "$defs": {**wide, "level4": {"type": "integer"}}})
+
+    assert 0 < _parts_of(made) <= MAX_PARTS
+
+
+def _parts_of(value: Any) -> int:
+    return 1 + sum(map(_parts_of, value.values())) if isinstance(value, dict) else 1

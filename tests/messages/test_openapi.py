@@ -5,7 +5,9 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from connectors.models import Application, Credential
@@ -180,6 +182,19 @@ def test_example_is_made_from_the_schema_alone() -> None:
 
     assert "canary" not in json.dumps(described())
     assert body_of(described())["application/json"]["example"] == {"number": 1}
+
+
+def test_document_is_made_once_for_each_state_of_the_configuration() -> None:
+    configure_route()
+    first = described()
+
+    with CaptureQueriesContext(connection) as asked:
+        again = described()
+    Application.objects.get(slug="shop").credentials.filter(scheme="basic").update(enabled=False)
+
+    assert (again, len(asked)) == (first, 1)
+    assert {"basic": []} in first["paths"]["/webhooks/orders"]["post"]["security"]
+    assert {"basic": []} not in described()["paths"]["/webhooks/orders"]["post"]["security"]
 
 
 def test_schema_of_numbers_beyond_reckoning_has_no_example() -> None:
