@@ -35,6 +35,17 @@ def test_style_sheets_are_compressed_and_fonts_are_not() -> None:
     assert not font.has_header("Content-Encoding")
 
 
+@pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "gzip"}])
+def test_unchanged_file_is_not_sent_again(headers: dict[str, str]) -> None:
+    with closing(Client().get("/static/unfold/css/styles.css", headers=headers)) as first:
+        pass
+
+    again = Client().get("/static/unfold/css/styles.css", headers={**headers, "If-None-Match": first["ETag"]})
+
+    assert first["ETag"].startswith("W/") == bool(headers)
+    assert (first.status_code, again.status_code, again.getvalue()) == (200, 304, b"")
+
+
 def test_part_of_a_file_is_a_part_of_what_it_is() -> None:
     headers = {"Accept-Encoding": "gzip", "Range": "bytes=0-999"}
 
