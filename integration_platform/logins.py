@@ -35,8 +35,9 @@ def charge(username: str, address: str | None, *, now: datetime) -> timedelta | 
     Returns how long to wait where this one must not be looked at; it is not counted then.
     """
     account, network = account_key(username), network_key(address)
-    with write():
+    with write():  # a transaction of its own: old rows are locked in any order
         _forget(now)
+    with write():
         known = LoginTally.objects.filter(kind=Kind.KNOWN, key=f"{account} {network}").exists()
         keys = {Kind.ADDRESS: network} if known else {Kind.ADDRESS: network, Kind.ACCOUNT: account}
         tallies = [_locked(kind, key, now) for kind, key in keys.items()]
@@ -56,11 +57,11 @@ def succeeded(username: str, address: str | None, *, now: datetime) -> None:
     """Takes the charge back, forgets the wrong ones of the account, and remembers where it logged in from."""
     account, network = account_key(username), network_key(address)
     with write():
-        LoginTally.objects.filter(kind=Kind.ACCOUNT, key=account).delete()
         tally = _locked(Kind.ADDRESS, network, now)
         tally.failures = max(0, tally.failures - 1)
         tally.blocked_until = None
         tally.save()
+        LoginTally.objects.filter(kind=Kind.ACCOUNT, key=account).delete()
         LoginTally.objects.update_or_create(kind=Kind.KNOWN, key=f"{account} {network}", defaults={"seen_at": now})
 
 
@@ -88,8 +89,8 @@ def _blocked_until(tally: LoginTally, now: datetime) -> datetime | None:
 
 
 def _locked(kind: str, key: str, now: datetime) -> LoginTally:
-    LoginTally.objects.get_or_create(kind=kind, key=key, defaults={"seen_at": now})
-    return LoginTally.objects.select_for_update().get(kind=kind, key=key)
+    """Who locks several begins with the address: nobody waits for somebody who waits for him."""
+    return LoginTally.objects.select_for_update().get_or_create(kind=kind, key=key, defaults={"seen_at": now})[0]
 
 
 def _forget(now: datetime) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -14,6 +14,7 @@ from django.utils import timezone
 from integration_platform import logins
 from integration_platform.login import in_words
 from integration_platform.models import LoginTally
+from tests.messages.test_lock_order import meet, wait_until_somebody_waits
 
 pytestmark = pytest.mark.django_db
 
@@ -174,3 +175,42 @@ def test_tries_side_by_side_are_no_way_around() -> None:
         thread.join()
 
     assert sum(let_through) == logins.FREE[Kind.ACCOUNT] + 1  # the first that had to wait was looked at still
+
+
+on_postgresql = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one lock")
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("age", "log_in"), [(0, logins.succeeded), (2 * 60 * 60, logins.charge)])
+def test_right_and_wrong_passwords_lock_in_one_order(age: int, log_in: Any) -> None:
+    """The address comes first, also where the account's tally is old enough to be forgotten."""
+    now = timezone.now()
+    account = LoginTally.objects.create(
+        kind=Kind.ACCOUNT, key=logins.account_key("ada"), seen_at=now - timedelta(seconds=age)
+    )
+    network = LoginTally.objects.create(kind=Kind.ADDRESS, key=ADDRESS, seen_at=now)
+
+    assert meet(network.pk, account.pk, LoginTally, lambda: log_in("ada", ADDRESS, now=now)) == []
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_wrong_password_beside_a_right_one_from_elsewhere_is_counted_anew() -> None:
+    now = timezone.now()
+    LoginTally.objects.create(kind=Kind.ACCOUNT, key=logins.account_key("ada"), seen_at=now, failures=5)
+    waits: list[timedelta | None] = []
+
+    def guess() -> None:
+        waits.append(logins.charge("ada", ADDRESS, now=now))
+        connection.close()
+
+    thread = threading.Thread(target=guess)
+    with transaction.atomic():
+        LoginTally.objects.filter(kind=Kind.ACCOUNT).delete()
+        thread.start()
+        wait_until_somebody_waits()
+    thread.join(20)
+
+    assert waits == [None]
+    assert LoginTally.objects.get(kind=Kind.ACCOUNT).failures == 1

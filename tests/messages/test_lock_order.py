@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.db.models import Model
 from django.utils import timezone
 
 from messages import bulk, operate
@@ -28,7 +29,7 @@ def agent() -> User:
     return UserFactory()
 
 
-def meet(first: int, second: int, rows: type[Lane] | type[Message], other: Callable[[], object]) -> list[Exception]:
+def meet(first: int, second: int, rows: type[Model], other: Callable[[], object]) -> list[Exception]:
     """Somebody locks `first`, `other` begins and waits for him, then he locks `second`; returns what anybody raised."""
     raised: list[Exception] = []
 
@@ -53,7 +54,7 @@ def meet(first: int, second: int, rows: type[Lane] | type[Message], other: Calla
     return raised
 
 
-def lock(rows: type[Lane] | type[Message], pks: Iterable[int]) -> None:
+def lock(rows: type[Model], pks: Iterable[int]) -> None:
     list(rows._default_manager.select_for_update().filter(pk__in=pks).values_list("pk"))
 
 
