@@ -103,6 +103,11 @@ def test_only_safe_methods(path: str) -> None:
     assert Client().post(path).status_code == 405
 
 
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+def test_names_that_are_not_listed_are_refused(path: str) -> None:
+    assert Client().get(path, headers={"Host": "192.0.2.1:8000"}).status_code == 400
+
+
 def away(*_: object) -> None:
     raise OperationalError("the connection broke\nIs the server running?")
 
