@@ -5,7 +5,6 @@ divided into rooms, so that strangers take nothing from those who have proved wh
 from small ones; in each room no address gets more than is still free, as in `messages.bulkhead`.
 """
 
-import ipaddress
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from django.conf import settings
 from django.http.request import HttpHeaders
 
 from connectors.catalogue import catalogue
-from messages.addresses import address_of
+from messages.addresses import network_of
 from messages.authentication import Trust, trust_in
 from messages.problems import RETRY_AFTER_UNREACHABLE, Problem
 
@@ -105,7 +104,7 @@ class Rooms:
         self._others = Room(SMALL_ROOM_FOR_OTHERS), Room(ROOM_FOR_OTHERS)
 
     def arrival(self, environ: Mapping[str, Any], *, known: bool) -> "Arrival":
-        return Arrival(share_of(environ), *(self._known if known else self._others))
+        return Arrival(network_of(environ), *(self._known if known else self._others))
 
 
 class Arrival:
@@ -134,14 +133,6 @@ class Arrival:
         if room is not self._room:
             self._room.give_back(self._address, self.size)
         self._room, self.size = room, size
-
-
-def share_of(environ: Mapping[str, Any]) -> str:
-    """Who shares: an address, or of the sixth version the network that one customer has of it."""
-    address = address_of(environ)
-    if address is None or address.version == 4:
-        return str(address)
-    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 Allowing = Callable[[Mapping[str, Any]], Allowance]

@@ -18,7 +18,8 @@ from django.http.request import split_domain_port, validate_host
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope
 
 from connectors import formats
-from integration_platform.arrivals import Allowance, Allowing, Arrival, Room, Rooms, share_of
+from integration_platform.arrivals import Allowance, Allowing, Arrival, Room, Rooms
+from messages.addresses import network_of
 from messages.bodies import REFUSED, UNREAD, WANTED
 from messages.problems import CONTENT_TYPE, Problem
 from messages.request_ids import HEADER, usable
@@ -107,12 +108,12 @@ class Door:
             return answer, called, len(body)
 
     def _takes_to_wait(self, environ: Environ, size: int) -> bool:
-        share = share_of(environ)
+        share = network_of(environ)
         return self._waiting.has(share, 1) and self._waiting_bytes.has(share, size)
 
     async def _later(self, environ: Environ, waiting: Waiting, first: Answer, size: int) -> Answer:
         """Waits without a thread; then the application says what came of it."""
-        share = share_of(environ)
+        share = network_of(environ)
         end = asyncio.wrap_future(waiting.end)
         self._waiting.add(share, 1)
         self._waiting_bytes.add(share, size)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from unfold.forms import AuthenticationForm
 
 from integration_platform import logins
-from messages.addresses import client_address
+from messages.addresses import network_of
 
 
 class CountedLoginForm(AuthenticationForm):
@@ -22,13 +22,13 @@ class CountedLoginForm(AuthenticationForm):
         username = self.cleaned_data.get("username")
         if username is None or not self.cleaned_data.get("password"):
             return dict(super().clean())
-        address = client_address(self.request)
-        waiting = logins.charge(username, address, now=timezone.now())
+        network = network_of(self.request.META)
+        waiting = logins.charge(username, network, now=timezone.now())
         if waiting is not None:
             self.wait = max(1, ceil(waiting.total_seconds()))
             raise forms.ValidationError(f"Too many wrong passwords. Try again in {in_words(self.wait)}.", "throttled")
         cleaned = dict(super().clean())
-        logins.succeeded(username, address, now=timezone.now())
+        logins.succeeded(username, network, now=timezone.now())
         return cleaned
 
 

@@ -6,7 +6,6 @@ for an address from which the account has logged in before.
 """
 
 import hashlib
-import ipaddress
 import logging
 from datetime import datetime, timedelta
 
@@ -26,15 +25,14 @@ LONGEST_WAIT = {Kind.ADDRESS: timedelta(minutes=15), Kind.ACCOUNT: timedelta(min
 FORGOTTEN_AFTER = timedelta(hours=1)
 """Without another wrong one."""
 KNOWN_FOR = timedelta(days=90)
-NOBODY = "unknown"
 
 
-def charge(username: str, address: str | None, *, now: datetime) -> timedelta | None:
+def charge(username: str, network: str, *, now: datetime) -> timedelta | None:
     """Counts a try as a wrong one, before it is looked at: tries side by side are no way around.
 
     Returns how long to wait where this one must not be looked at; it is not counted then.
     """
-    account, network = account_key(username), network_key(address)
+    account = account_key(username)
     with write():  # a transaction of its own: old rows are locked in any order
         _forget(now)
     with write():
@@ -53,9 +51,9 @@ def charge(username: str, address: str | None, *, now: datetime) -> timedelta | 
     return None
 
 
-def succeeded(username: str, address: str | None, *, now: datetime) -> None:
+def succeeded(username: str, network: str, *, now: datetime) -> None:
     """Takes the charge back, forgets the wrong ones of the account, and remembers where it logged in from."""
-    account, network = account_key(username), network_key(address)
+    account = account_key(username)
     with write():
         tally = _locked(Kind.ADDRESS, network, now)
         tally.failures = max(0, tally.failures - 1)
@@ -63,14 +61,6 @@ def succeeded(username: str, address: str | None, *, now: datetime) -> None:
         tally.save()
         LoginTally.objects.filter(kind=Kind.ACCOUNT, key=account).delete()
         LoginTally.objects.update_or_create(kind=Kind.KNOWN, key=f"{account} {network}", defaults={"seen_at": now})
-
-
-def network_key(address: str | None) -> str:
-    """An IPv6 customer has a whole /64 to choose addresses from."""
-    if address is None:
-        return NOBODY
-    parsed = ipaddress.ip_address(address)
-    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network(f"{parsed}/64", strict=False))
 
 
 def account_key(username: str) -> str:

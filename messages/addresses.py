@@ -8,6 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+NOBODY = "unknown"
+
 
 def client_address(http: HttpRequest) -> str | None:
     address = address_of(http.META)
@@ -28,6 +30,14 @@ def address_of(environ: Mapping[str, Any]) -> ipaddress.IPv4Address | ipaddress.
             break
         address = before
     return address
+
+
+def network_of(environ: Mapping[str, Any]) -> str:
+    """Who counts as one: the caller's address, or of the sixth version the /64 that a customer has to choose from."""
+    address = address_of(environ)
+    if address is None:
+        return NOBODY
+    return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _is_proxy(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

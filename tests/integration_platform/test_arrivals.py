@@ -5,7 +5,7 @@ import pytest
 
 from connectors.catalogue import catalogue
 from integration_platform import arrivals
-from integration_platform.arrivals import NOTHING, SMALL_BYTES, Allowance, Room, Rooms, allowance, share_of
+from integration_platform.arrivals import NOTHING, SMALL_BYTES, Allowance, Room, Rooms, allowance
 from messages.problems import Problem
 from tests.factories import CredentialFactory
 from tests.messages.conftest import KEY, configure_route
@@ -117,15 +117,3 @@ def test_rooms_hold_what_a_process_may_spend_on_bodies() -> None:
 
     assert sum(sizes) == 256 * MEBIBYTE
     assert arrivals.ROOM_FOR_OTHERS // 2 > 32 * MEBIBYTE  # the largest body fits
-
-
-@pytest.mark.parametrize(
-    ("address", "share"),
-    [
-        ("198.51.100.7", "198.51.100.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),  # one customer has them all
-        ("", "None"),
-    ],
-)
-def test_who_shares(address: str, share: str) -> None:
-    assert share_of({"REMOTE_ADDR": address}) == share
