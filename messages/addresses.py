@@ -8,6 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 NOBODY = "unknown"
 
 
@@ -16,15 +18,15 @@ def client_address(http: HttpRequest) -> str | None:
     return None if address is None else str(address)
 
 
-def address_of(environ: Mapping[str, Any]) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def address_of(environ: Mapping[str, Any]) -> Address | None:
     """The caller's address; X-Forwarded-For counts only behind TRUSTED_PROXIES, and from the right.
 
     Each proxy appends whom it saw. Going leftwards, the first address that is no proxy of ours is the caller; what
     stands before it was written by the caller and proves nothing.
     """
-    address = _parsed(environ.get("REMOTE_ADDR", ""))
-    forwarded = [_parsed(part) for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
-    while address is not None and _is_proxy(address) and forwarded:
+    address = parsed(environ.get("REMOTE_ADDR", ""))
+    forwarded = [parsed(part) for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    while is_proxy(address) and forwarded:
         before = forwarded.pop()
         if before is None:
             break
@@ -40,13 +42,16 @@ def network_of(environ: Mapping[str, Any]) -> str:
     return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
 
 
-def _is_proxy(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return any(address in network for network in settings.TRUSTED_PROXIES)
+def is_proxy(address: Address | None) -> bool:
+    """Whether it may speak for somebody else."""
+    return address is not None and any(address in network for network in settings.TRUSTED_PROXIES)
 
 
 @lru_cache(maxsize=4096)
-def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def parsed(text: str) -> Address | None:
+    """None where it is no address. A server that listens on both versions at once writes the fourth into the sixth."""
     try:
-        return ipaddress.ip_address(text.strip().strip("[]"))
+        address = ipaddress.ip_address(text.strip().strip("[]"))
     except ValueError:
         return None
+    return getattr(address, "ipv4_mapped", None) or address
