@@ -134,7 +134,7 @@ class Transport:
                 self._resolver = Resolver()
                 self._pid = os.getpid()
 
-    def _addresses(self, target: "_Target", call: "Call") -> list[str]:
+    def _addresses(self, target: "Target", call: "Call") -> list[str]:
         """The checked addresses that may be called; if none may, the call is refused."""
         allowed, reasons = [], []
         for address in self._resolve(target, call):
@@ -147,7 +147,7 @@ class Transport:
             raise TransportError(Kind.ADDRESS_REFUSED, f"The address is not allowed: {'; '.join(reasons)}.", sent=False)
         return allowed
 
-    def _resolve(self, target: "_Target", call: "Call") -> list[Any]:
+    def _resolve(self, target: "Target", call: "Call") -> list[Any]:
         host = target.hostname
         # a zone (fe80::1%eth0) only chooses among link-local networks; without it the address can be judged
         with contextlib.suppress(ValueError):
@@ -230,7 +230,7 @@ CLOSED = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class Target:
     """A URL that can be called, as it is sent, and the value of its Host header."""
 
     url: str
@@ -240,7 +240,7 @@ class _Target:
 
 
 @lru_cache(maxsize=1024)
-def _target(url: str) -> _Target | None:
+def target_of(url: str) -> Target | None:
     """None where the URL cannot be called; the reason would repeat the URL, which may hold a secret."""
     prepared = requests.PreparedRequest()
     try:
@@ -251,12 +251,12 @@ def _target(url: str) -> _Target | None:
         return None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         return None
-    return _Target(prepared.url or "", parts.netloc, parts.hostname, port)
+    return Target(prepared.url or "", parts.netloc, parts.hostname, port)
 
 
-def _prepare(request: OutboundRequest) -> tuple[_Target, requests.PreparedRequest]:
+def _prepare(request: OutboundRequest) -> tuple[Target, requests.PreparedRequest]:
     """By hand: the sessions of `requests` add cookies, proxies and environment, none of which is wanted here."""
-    target = _target(request.url)
+    target = target_of(request.url)
     if target is None:
         raise _invalid("Only http and https addresses without a user name can be called.")
     if not TOKEN.match(request.method):
