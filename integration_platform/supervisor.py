@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from messages.beats import touched_at
+
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
@@ -149,21 +151,15 @@ def silent(path: Path, *, seconds: float, start_seconds: float, started_at: floa
     """
     now = time.time()
     born = now - (time.monotonic() - started_at)
-    seen = _touched_at(path)
+    seen = touched_at(path)
     quiet, allowed = (now - seen, seconds) if seen >= born else (now - born, start_seconds)
     return f"hangs: its {path.name} has been silent for {quiet:.0f} s" if quiet > allowed else None
 
 
 def unanswered(asked: Path, answer: Path, *, seconds: float) -> str | None:
     """Why a child counts as hanging that touches `answer` each time after `asked` has been touched, or None."""
-    waits = time.time() - _touched_at(asked)
-    if not asked.exists() or _touched_at(answer) >= _touched_at(asked) or waits <= seconds:
+    asked_at = touched_at(asked)
+    waits = time.time() - asked_at
+    if waits <= seconds or touched_at(answer) >= asked_at:
         return None
     return f"hangs: its {answer.name} has not answered for {waits:.0f} s"
-
-
-def _touched_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

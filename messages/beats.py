@@ -27,11 +27,12 @@ def beat(role: str) -> None:
 def task_ended() -> None:
     """In a worker, before the monitor is told."""
     folder = os.environ.get(VARIABLE)
-    if folder and _touched_at(Path(folder, ENDED)) <= _touched_at(Path(folder, MONITOR)):
+    if folder and touched_at(Path(folder, ENDED)) <= touched_at(Path(folder, MONITOR)):
         beat(ENDED)
 
 
-def _touched_at(path: Path) -> float:
+def touched_at(path: Path) -> float:
+    """Unix time; 0 where there is no such file."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

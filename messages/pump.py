@@ -28,7 +28,7 @@ from django.utils import timezone
 
 from connectors.catalogue import EndpointPlan, RoutePlan, catalogue
 from messages import delivery, lanes, limits, sparing
-from messages.beats import beat, stop_wanted
+from messages.beats import WORKER, beat, stop_wanted
 from messages.breaker import breaker
 from messages.bulkhead import Bulkhead, full_endpoints
 from messages.choices import OutcomeKind
@@ -139,7 +139,7 @@ class Pump:
                     self._spent = self._is_spent(overtime=now - end)
                 if now >= next_beat:
                     next_beat = now + BEAT_SECONDS
-                    beat("worker")
+                    beat(WORKER)
                     self._stopping = self._stopping or stop_wanted()
                     self._clearing = bool(
                         self._hands and self._guarded(lambda: lanes.suspect_waits(catalogue.remembered().unusable))
@@ -486,7 +486,7 @@ def _policies(plans: Mapping[int, RoutePlan]) -> dict[int, Policy]:
 
 def pump() -> int:
     """The task of a queue worker: work whatever is due. Tasks may run twice or never; the lane table is the truth."""
-    beat("worker")
+    beat(WORKER)
     close_old_connections()
     return Pump(threads=settings.QUEUE_THREADS).run(
         budget_seconds=settings.PUMP_BUDGET_SECONDS, linger_seconds=settings.PUMP_LINGER_SECONDS

@@ -7,7 +7,7 @@ from django_q.models import Schedule
 
 from connectors.models import Route
 from messages import bulk, counting, watch
-from messages.beats import beat
+from messages.beats import WORKER, beat
 from messages.database import write
 from messages.models import Attempt, Message, Rejection, Result, SearchKey
 
@@ -25,7 +25,7 @@ SCHEDULES = {
 
 def show_life() -> None:
     """Runs in a q2 worker, see `broker.Beating`."""
-    beat("worker")
+    beat(WORKER)
 
 
 def ensure_schedules() -> None:
