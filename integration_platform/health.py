@@ -8,13 +8,13 @@ from functools import wraps
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count, Min, Sum
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from connectors.catalogue import catalogue
+from connectors.management.database import is_migrated
 from connectors.models import Endpoint
 from messages import standing, watch
 from messages.addresses import client_address
@@ -71,7 +71,7 @@ def ready(request: HttpRequest) -> HttpResponse:
 def _missing() -> list[str]:
     try:
         connection.ensure_connection()
-        if not _is_migrated():
+        if not _was_migrated():
             return ["migrations have not been applied"]
         since = clock_reading() - timedelta(seconds=SEEN_WITHIN_SECONDS)
         if not Worker.objects.filter(seen_at__gte=since).exists():
@@ -82,12 +82,10 @@ def _missing() -> list[str]:
     return []
 
 
-def _is_migrated() -> bool:
+def _was_migrated() -> bool:
     """Looked up until it is so; a process does not outlive the code that it was started with."""
     global _migrated
-    if not _migrated:
-        executor = MigrationExecutor(connection)
-        _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    _migrated = _migrated or is_migrated()
     return _migrated
 
 

@@ -22,10 +22,15 @@ class DatabaseCommand(BaseCommand):
 
 def explain() -> str | None:
     try:
-        executor = MigrationExecutor(connection)
-        waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        migrated = is_migrated()
     except (DatabaseError, InterfaceError) as error:
         return f"DATABASE_URL: the database cannot be used. {str(error).strip().partition(chr(10))[0]}"
-    if waiting:
+    if not migrated:
         return "The database lacks migrations. Run `manage.py migrate` first, or `manage.py start`, which does it."
     return None
+
+
+def is_migrated() -> bool:
+    """Whether the database has every migration of this code. Raises what the database raises."""
+    executor = MigrationExecutor(connection)
+    return not executor.migration_plan(executor.loader.graph.leaf_nodes())

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError
+from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from django.utils import timezone
 
@@ -45,6 +46,14 @@ def test_not_ready_names_what_is_missing() -> None:
     assert answer.status_code == 503
     assert answer["Content-Type"] == "application/problem+json"
     assert answer.json()["missing"] == ["no worker has been seen in the last minute"]
+
+
+def test_not_ready_before_the_last_migration(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen(seconds_ago=5)
+    monkeypatch.setattr(health, "_migrated", False)
+    MigrationRecorder.Migration.objects.filter(app="messaging").latest("pk").delete()
+
+    assert Client().get("/health/ready").json()["missing"] == ["migrations have not been applied"]
 
 
 def test_metrics_are_prometheus_text() -> None:

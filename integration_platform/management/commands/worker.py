@@ -11,8 +11,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.migrations.executor import MigrationExecutor
 
+from connectors.management.database import is_migrated
 from integration_platform.supervisor import Child, Supervisor, silent, unanswered
 from messages.beats import ENDED, MONITOR, STOP, VARIABLE, WORKER
 from messages.database import clock_reading
@@ -64,8 +64,7 @@ class Command(BaseCommand):
 
 def _not_ready() -> str | None:
     try:
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        if not is_migrated():
             return "migrations have not been applied (manage.py migrate)"
         ensure_schedules()
     except (DatabaseError, InterfaceError) as error:
