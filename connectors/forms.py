@@ -7,7 +7,18 @@ from django import forms
 from connectors import formats
 
 
-class ExactJSONFormField(forms.CharField):
+class _TypedFormField(forms.CharField):
+    """A value that people type as text."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """As they are written: 19.90 and 19.9 are the same number and not the same digits, and 1 is not true."""
+        try:
+            return formats.dump(self.to_python(data)) != formats.dump(None if initial == "" else initial)
+        except forms.ValidationError:
+            return True
+
+
+class ExactJSONFormField(_TypedFormField):
     """JSON in a text area: shown indented, read strictly, digits kept. Empty means None."""
 
     widget = forms.Textarea
@@ -24,14 +35,8 @@ class ExactJSONFormField(forms.CharField):
         except formats.MalformedBody as error:
             raise forms.ValidationError(f"This is not valid JSON: {error}") from error
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return bool(self.to_python(data) != (None if initial == "" else initial))
-        except forms.ValidationError:
-            return True
 
-
-class LinesFormField(forms.CharField):
+class LinesFormField(_TypedFormField):
     """An object of names and values, a line for each: `order = customer.id`. JSON is taken, too. Empty means None.
 
     `make` and `show` turn the text behind the sign into a value and back.
@@ -68,12 +73,6 @@ class LinesFormField(forms.CharField):
                 found[name] = self.make(rest)
         return found
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return bool(self.to_python(data) != (None if initial == "" else initial))
-        except forms.ValidationError:
-            return True
-
 
 class ListsFormField(LinesFormField):
     """The same with lists behind the sign: `success = 409, 404`. Whole numbers become numbers."""
@@ -86,7 +85,7 @@ class ListsFormField(LinesFormField):
         return [int(part) if part.isdecimal() else part for part in parts if part]
 
 
-class NamesFormField(forms.CharField):
+class NamesFormField(_TypedFormField):
     """A list of names with commas between them. JSON is taken, too. Empty means None."""
 
     def prepare_value(self, value: Any) -> Any:
@@ -97,9 +96,3 @@ class NamesFormField(forms.CharField):
         if text.startswith("["):
             return ExactJSONFormField().to_python(text)
         return [name for part in text.split(",") if (name := part.strip())] or None
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return bool(self.to_python(data) != (None if initial == "" else initial))
-        except forms.ValidationError:
-            return True

@@ -1,11 +1,12 @@
 """Form fields in which people write lines and lists, and never have to write JSON."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
 
-from connectors.forms import LinesFormField, ListsFormField, NamesFormField
+from connectors.forms import ExactJSONFormField, LinesFormField, ListsFormField, NamesFormField
 
 LINES, LISTS, NAMES = (kind(required=False) for kind in (LinesFormField, ListsFormField, NamesFormField))
 
@@ -48,3 +49,16 @@ def test_line_that_cannot_be_read_is_named(field: Any, typed: str, said: str) ->
     with pytest.raises(ValidationError, match=said):
         field.clean(typed)
     assert field.has_changed(None, typed)
+
+
+@pytest.mark.parametrize(
+    ("stored", "typed", "changed"),
+    [
+        ({"const": 1}, '{"const": true}', True),  # equal in Python
+        ({"limit": Decimal("19.90")}, '{"limit": 19.9}', True),
+        ({"limit": Decimal("19.90")}, '{ "limit": 19.90 }', False),
+        (None, "", False),
+    ],
+)
+def test_values_are_compared_as_they_are_written(stored: Any, typed: str, changed: bool) -> None:
+    assert ExactJSONFormField(required=False).has_changed(stored, typed) == changed
