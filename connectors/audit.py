@@ -84,14 +84,13 @@ def _entry(part: dict[str, Any], entry: LogEntry) -> tuple[str, list[tuple[str, 
 
 def _of_formset(formset: Any) -> list[Any]:
     forms = {id(form.instance): form for form in formset.forms}
-    named = [(row, {"name": str(row._meta.verbose_name), "object": str(row)}) for row in formset.new_objects]
-    told: list[Any] = [{"added": about} for _, about in named]
-    for row, _ in formset.changed_objects:
-        about = {"name": str(row._meta.verbose_name), "object": str(row)}
-        told.append({"changed": {**about, **_fields(forms[id(row)])}})
-    for row in formset.deleted_objects:
-        told.append({"deleted": {"name": str(row._meta.verbose_name), "object": str(row)}})
-    return told
+    told: list[Any] = [{"added": _about(row)} for row in formset.new_objects]
+    told += [{"changed": {**_about(row), **_fields(forms[id(row)])}} for row, _ in formset.changed_objects]
+    return told + [{"deleted": _about(row)} for row in formset.deleted_objects]
+
+
+def _about(row: Model) -> dict[str, str]:
+    return {"name": str(row._meta.verbose_name), "object": str(row)}
 
 
 def _fields(form: BaseForm) -> dict[str, Any]:

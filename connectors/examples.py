@@ -1,8 +1,8 @@
 """Makes an example of a payload from its JSON Schema alone: no stored message is ever shown to outsiders."""
 
-from enum import Enum
 from typing import Any
 
+from connectors.paths import MISSING
 from connectors.schemas import InvalidSchema, compile_schema
 
 MAX_DEPTH = 8
@@ -25,27 +25,18 @@ TEXTS = {
 }
 
 
-class _Nothing(Enum):
-    """No value could be made."""
-
-    NOTHING = "nothing"
-
-
-NOTHING = _Nothing.NOTHING
-
-
 def example_of(schema: Any) -> Any:
-    """A value that fits `schema`, or NOTHING where none was found. `schema` is one that `compile_schema` takes.
+    """A value that fits `schema`, or MISSING where none was found. `schema` is one that `compile_schema` takes.
 
     The schema's own `examples`, `default`, `const` and `enum` come first; of objects every named property is shown.
     """
     value = _Making(schema).value_of(schema, 0)
-    if value is NOTHING:
-        return NOTHING
+    if value is MISSING:
+        return MISSING
     try:
-        return NOTHING if compile_schema(schema).errors(value, 1) else value
+        return MISSING if compile_schema(schema).errors(value, 1) else value
     except InvalidSchema:
-        return NOTHING
+        return MISSING
 
 
 class _Making:
@@ -59,11 +50,11 @@ class _Making:
     def value_of(self, schema: Any, depth: int) -> Any:
         self._left -= 1
         if self._left < 0 or depth > MAX_DEPTH:
-            return NOTHING
+            return MISSING
         if schema is True or schema == {}:
             return "text"
         if not isinstance(schema, dict):
-            return NOTHING
+            return MISSING
         for values in (schema.get("examples"), schema.get("enum")):
             if isinstance(values, list) and values:
                 return values[0]
@@ -81,7 +72,7 @@ class _Making:
 
     def _behind(self, reference: str, depth: int) -> Any:
         if reference in self._followed:
-            return NOTHING
+            return MISSING
         self._followed.append(reference)
         try:
             return self.value_of(_referred(reference, self._root), depth + 1)
@@ -112,14 +103,14 @@ class _Making:
         required = [name for name in schema.get("required", []) if isinstance(name, str)]
         made = {name: self.value_of(part, depth + 1) for name, part in properties.items()}
         made |= {name: "text" for name in required if name not in properties}
-        return {name: value for name, value in made.items() if value is not NOTHING}
+        return {name: value for name, value in made.items() if value is not MISSING}
 
     def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
         count = max(1, int(min(schema.get("minItems", 1), MAX_LENGTH))) if schema.get("maxItems") != 0 else 0
         first = schema.get("prefixItems", [])
         items = [*first, *[schema.get("items", True)] * max(0, count - len(first))]
         made = [self.value_of(item, depth + 1) for item in items]
-        return [item for item in made if item is not NOTHING]
+        return [item for item in made if item is not MISSING]
 
 
 IMPLIED = {
@@ -136,7 +127,7 @@ def _number(schema: dict[str, Any]) -> Any:
     try:
         return _multiple(schema)
     except ArithmeticError:  # a quotient of more digits than decimals are reckoned with; a step of zero
-        return NOTHING
+        return MISSING
 
 
 def _multiple(schema: dict[str, Any]) -> Any:
@@ -159,11 +150,11 @@ def _referred(reference: Any, root: Any) -> Any:
     """What stands at a pointer into the same schema (`#/$defs/money`)."""
     found = root
     if not isinstance(reference, str) or not reference.startswith("#"):
-        return NOTHING
+        return MISSING
     for name in reference[1:].split("/")[1:]:
         name = name.replace("~1", "/").replace("~0", "~")
         if not isinstance(found, dict) or name not in found:
-            return NOTHING
+            return MISSING
         found = found[name]
     return found
 

@@ -9,9 +9,9 @@ from django.db.models import Prefetch
 from connectors import formats
 from connectors.catalogue import Snapshot, catalogue
 from connectors.choices import OnDeadline, Ordering, Pattern, Reply, Scheme
-from connectors.examples import NOTHING, example_of
+from connectors.examples import example_of
 from connectors.models import Credential, Route
-from connectors.paths import compile_path
+from connectors.paths import MISSING, compile_path
 from messages import cloud_events
 from messages.openapi_components import (
     API_KEY,
@@ -216,7 +216,7 @@ def bodies(route: Route) -> Node:
     schema = body_schema(route)
     event = {"allOf": [ref("CloudEvent"), schema]}
     found: Node = {formats.JSON: {"schema": schema}}
-    if (example := example_for(route)) is not NOTHING:
+    if (example := example_for(route)) is not MISSING:
         found[formats.JSON]["example"] = example
     if _may_be(route, "object"):
         if _may_be_event(route):
@@ -275,7 +275,7 @@ def _key_names(route: Route) -> list[str]:
 
 
 def example_for(route: Route) -> Any:
-    """A payload of this route, made from its schema and what orders its messages; NOTHING where none was found."""
+    """A payload of this route, made from its schema and what orders its messages; MISSING where none was found."""
     if (key := _key_schema(route)) is None:
         return {"id": "4711"} if route.schema is None else example_of(route.schema)
     schema = route.schema if isinstance(route.schema, dict) else {}

@@ -5,9 +5,9 @@ from typing import Any
 
 from connectors import formats
 from connectors.choices import FieldType
-from connectors.examples import NOTHING, example_of
+from connectors.examples import example_of
 from connectors.models import LookupTable, MappingVersion, Route
-from connectors.paths import PathError, Step, compile_path
+from connectors.paths import MISSING, PathError, Step, compile_path
 from connectors.schemas import InvalidSchema, compile_schema
 
 PLACEHOLDER = "text"
@@ -28,7 +28,7 @@ LONGEST_LIST = 5
 def example_body(route: Route) -> str:
     """JSON for people, made of the route's schema, keys and mapping; none of it comes from a stored message."""
     stated = {} if route.schema is None else example_of(route.schema)
-    if stated is NOTHING:
+    if stated is MISSING:
         return "{}"
     made = formats.parse(formats.dump(stated))
     for steps, value in _wanted(route):

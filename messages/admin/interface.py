@@ -18,8 +18,8 @@ from connectors.admin.route import missing, open_credentials
 from connectors.admin.senders import steps
 from connectors.admin.snippets import snippets
 from connectors.choices import Ordering, Pattern
-from connectors.examples import NOTHING
 from connectors.models import Credential, Route
+from connectors.paths import MISSING
 from messages import cloud_events, openapi
 from messages.openapi_components import FIXED_PATHS, HEADERS, PARAMETERS, RATE_HEADERS, Node
 from messages.problem_types import TYPES
@@ -75,7 +75,7 @@ def of_route(request: HttpRequest, slug: str) -> HttpResponse:
             for name, told in openapi.bodies(route).items()
         ],
         "schema": None if route.schema is None else formats.dump_pretty(route.schema),
-        "example": None if example is NOTHING else formats.dump_pretty(example),
+        "example": None if example is MISSING else formats.dump_pretty(example),
         "keys": _keys(route),
         "parameters": PARAMETERS.values(),
         "answers": _answers(_operations(route)),
@@ -104,7 +104,7 @@ def _addresses(route: Route, base: str) -> list[tuple[str, str]]:
 
 def _calls(route: Route, credentials: list[Credential], base: str, example: Any) -> list[dict[str, Any]]:
     """A request to copy for each credential in force, with a body that the route takes."""
-    body = None if example is NOTHING else formats.dump(example).decode()
+    body = None if example is MISSING else formats.dump(example).decode()
     address = f"{base}webhooks/{route.slug}"
     return [
         {

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from connectors.examples import MAX_PARTS, NOTHING, example_of
+from connectors.examples import MAX_PARTS, example_of
+from connectors.paths import MISSING
 from connectors.schemas import compile_schema
 
 
@@ -51,15 +52,15 @@ from connectors.schemas import compile_schema
         ),
         ({"oneOf": [{"type": "integer"}, {"type": "string"}]}, 1),
         # what cannot be made is not told wrong
-        ({"type": "string", "pattern": "^[0-9]{5}$"}, NOTHING),
-        (False, NOTHING),
-        ({"not": {}}, NOTHING),
-        ({"$ref": "#/$defs/away"}, NOTHING),
-        ({"$ref": "#/own", "own": {"oneOf": []}}, NOTHING),
+        ({"type": "string", "pattern": "^[0-9]{5}$"}, MISSING),
+        (False, MISSING),
+        ({"not": {}}, MISSING),
+        ({"$ref": "#/$defs/away"}, MISSING),
+        ({"$ref": "#/own", "own": {"oneOf": []}}, MISSING),
         # a quotient of more digits than decimals are reckoned with; a step of none
-        ({"type": "number", "minimum": Decimal("1e40"), "multipleOf": Decimal("0.01")}, NOTHING),
-        ({"type": "number", "maximum": Decimal("-1e40")}, NOTHING),
-        ({"$ref": "#/own", "own": {"minimum": 5, "multipleOf": 0}}, NOTHING),
+        ({"type": "number", "minimum": Decimal("1e40"), "multipleOf": Decimal("0.01")}, MISSING),
+        ({"type": "number", "maximum": Decimal("-1e40")}, MISSING),
+        ({"$ref": "#/own", "own": {"minimum": 5, "multipleOf": 0}}, MISSING),
         ({"properties": {"far": {"minimum": Decimal("1e40")}, "near": {"minimum": 3}}}, {"near": 3}),
     ],
 )
