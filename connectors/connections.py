@@ -63,6 +63,12 @@ class Call:
                 raise TimeoutError
         self.sent_at = time.monotonic()
 
+    def begin_anew(self) -> None:
+        """On a fresh connection, since nothing of the request has arrived by the kept-alive one: nothing was sent."""
+        with self._lock:
+            self.fresh, self._sock, self.sent_at = True, None, None
+            self.reused = self.connected = self.untaken = False
+
     def broke(self) -> None:
         """To be called while the socket is still open."""
         with self._lock:

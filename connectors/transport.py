@@ -185,7 +185,7 @@ class Transport:
         try:
             return self._attempt(prepared, call)
         except _ClosedWhileIdle:
-            call.fresh = True
+            call.begin_anew()
             return self._attempt(prepared, call)
 
     def _attempt(self, prepared: requests.PreparedRequest, call: "Call") -> OutboundResponse:

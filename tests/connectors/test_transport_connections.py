@@ -105,6 +105,15 @@ def test_replacement_is_a_fresh_connection_though_others_are_kept(transport, des
     assert len(destination.received("/")) == 3
 
 
+def test_destination_that_closed_and_is_gone_has_got_nothing(transport, unseen):
+    with Destination() as gone:
+        transport.send(post(gone.url()))
+
+    error, _ = failure(transport, post(gone.url()))
+
+    assert (error.kind, error.sent) == (Kind.CONNECT_FAILED, False)
+
+
 def test_large_body_survives_a_connection_that_was_closed_just_before_its_use(transport, destination, unseen):
     transport.send(post(destination.url()))
     destination.drop_connections()
