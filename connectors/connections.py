@@ -4,9 +4,11 @@ Nothing here decides what is called or what a failure means; `transport.py` does
 """
 
 import contextlib
+import errno
 import heapq
 import http.client
 import logging
+import os
 import socket
 import ssl
 import struct
@@ -248,28 +250,14 @@ class _Watched:
         self.used = True
         try:
             super().request(*args, **kwargs)  # type: ignore[misc]
-        except OSError:
+        except OSError as error:
             if current.call is not None:
                 current.call.broke()
-            self._read_alert()
+            if isinstance(error, ssl.SSLEOFError):
+                # what a plain connection raises: urllib3 reads what the other side said before it closed, be it an
+                # early answer, or by TLS 1.3 that it refuses our certificate
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
             raise
-
-    def _read_alert(self) -> None:
-        """Raises what the other side said before it closed a secure connection, if it said something.
-
-        By TLS 1.3 it refuses our certificate, or that there is none, when we believe to be connected: sending may break
-        before its reason is read.
-        """
-        if not isinstance(self.sock, ssl.SSLSocket):
-            return
-        try:
-            self.sock.settimeout(0)
-            self.sock.recv(1)
-        except ssl.SSLError as error:
-            if "ALERT" in (error.reason or ""):
-                raise
-        except OSError:
-            return
 
 
 class _HTTPConnection(_Watched, HTTPConnection):  # type: ignore[misc]

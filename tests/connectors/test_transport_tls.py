@@ -221,6 +221,21 @@ def test_slow_answer_ends_at_the_deadline(transport, authority, answer):
     assert DEADLINE - 0.05 <= seconds < DEADLINE + TOLERANCE
 
 
+def test_early_refusal_of_a_large_body_is_read(transport, authority):
+    """As by servers that do not read what they refuse: the rest of the body finds the connection closed."""
+    context = authority.server("127.0.0.1")
+
+    def refuse(connection):
+        with context.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(1000)
+            secure.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with server_by_hand(refuse) as address:
+        response = transport.send(post(f"https://{address}/", body=b"x" * 8_000_000))
+
+    assert response.status_code == 413
+
+
 def test_handshake_that_does_not_end_ends_at_the_deadline(transport):
     done = threading.Event()
 
