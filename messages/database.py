@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from math import inf
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -17,12 +19,16 @@ from django.utils import timezone
 UNREACHABLE = (OperationalError, InterfaceError)
 """What is raised while the database is away, or a lock is not to be had in time."""
 PREPARED_AFTER = 2  # times
+REPLANNED_AFTER_SECONDS = 2.0
 LONG_AGO = datetime(1000, 1, 1, tzinfo=UTC)
 
 # SQLite has one writer at a time and lets the others wait unfairly (p95 was 45 × p50 with 16 writers): within a process
 # they queue up here instead, and the file's own lock is left to the few processes. Reentrant: a verb that is made of
 # several writes is one transaction.
 _one_writer = threading.RLock()
+
+
+_planned_at: WeakKeyDictionary[psycopg.Connection[Any], float] = WeakKeyDictionary()
 
 
 @contextlib.contextmanager
@@ -50,12 +56,16 @@ def execute_in_server(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ..
     """Rows of one statement on PostgreSQL whose values travel beside it, bytes as they are; `sql` is a constant.
 
     Django's own cursors write them into the text, which is then read twice over: megabytes for bodies. And the server
-    keeps the plan of a text that it has seen before, which is half of what recording one outcome costs it.
+    keeps the plan of a text that it has seen before, which is half of what recording one outcome costs it. Not for
+    long: a table that was empty when a plan was made is read from end to end by it, and a queue fills up in seconds.
     """
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     session = connection.connection
     with connection.wrap_database_errors, psycopg.Cursor(session) as cursor:
+        if time.monotonic() - _planned_at.get(session, -inf) > REPLANNED_AFTER_SECONDS:
+            cursor.execute("DISCARD PLANS")
+            _planned_at[session] = time.monotonic()
         session.prepare_threshold = PREPARED_AFTER
         try:
             return cursor.execute(sql, values).fetchall()

@@ -160,7 +160,8 @@ def _at_once(finished: Sequence[Finished], *, now: datetime, trusted: bool) -> l
 def _whole() -> str:
     """Everything sees the database as it was when the statement began, but for rows that were locked after that.
 
-    Those are taken as they are under the lock: PostgreSQL looks at them again, in `held` and in each UPDATE.
+    Those are taken as they are under the lock: PostgreSQL looks at them again, in `held` and in each UPDATE. `|| ''`
+    keeps it from finding a message by its status: after an outage, thousands wait that have the same.
     """
     columns = ", ".join(f"{name} {kind}" for name, kind in ROW.items() if name not in BODIES)
     bodies = ", ".join(f"(%({name})b::bytea[])[index + 1] AS {name}" for name in BODIES)
@@ -192,7 +193,7 @@ def _whole() -> str:
                 attempts = message.attempts + 1,
                 mapping_version_id = mine.mapping_version_id,
                 reply_mapping_version_id = mine.reply_mapping_version_id
-            FROM mine WHERE message.id = mine.message_id AND message.status IN ({OPEN})
+            FROM mine WHERE message.id = mine.message_id AND (message.status || '') IN ({OPEN})
         ), lane AS (
             UPDATE messaging_lane AS lane SET
                 done_position = lane.done_position + CASE WHEN mine.status IS NULL OR mine.blocks THEN 0 ELSE 1 END,
