@@ -226,6 +226,7 @@ def test_early_refusal_of_a_large_body_is_read(transport, authority):
     context = authority.server("127.0.0.1")
 
     def refuse(connection):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what waits to be sent is lost by closing
         with context.wrap_socket(connection, server_side=True) as secure:
             secure.recv(1000)
             secure.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
