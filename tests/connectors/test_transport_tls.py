@@ -131,6 +131,17 @@ def test_secure_connection_is_kept_and_used_again(transport, authority):
         assert destination.connection_count == 1
 
 
+def test_authorities_are_read_once(transport, authority):
+    with Destination(tls=authority.server("127.0.0.1")) as destination:
+        transport.send(post(destination.url()))
+        destination.drop_connections()
+        Path(requests.adapters.DEFAULT_CA_BUNDLE_PATH).unlink()
+
+        transport.send(post(destination.url()))
+
+    assert destination.connection_count == 2
+
+
 def test_connection_to_one_name_is_not_used_for_another(transport, authority, shop):
     with Destination(tls=authority.server(shop)) as destination:
         transport.send(post(destination.url(host=shop)))
