@@ -1,6 +1,6 @@
 """How we prove who we are when we call an application: one small class a scheme, and the call that carries it.
 
-The mirror of `signatures.py`. A scheme's `parameters` are what the configuration file, the export and the admin's form
+The mirror of `signatures/`. A scheme's `parameters` are what the configuration file, the export and the admin's form
 are made of: a new scheme is a class, a line in SCHEMES and a choice.
 """
 

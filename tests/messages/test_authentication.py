@@ -12,10 +12,10 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors import signatures
 from connectors.catalogue import CredentialPlan, catalogue
 from connectors.choices import Scheme
 from connectors.models import Application
+from connectors.signatures import plain as plain_schemes
 from messages import authentication
 from messages.authentication import TOLD, authenticate, is_authentic
 from messages.problems import Problem
@@ -148,13 +148,13 @@ def test_every_credential_is_compared_whichever_fits(application: Application, m
     for plain in ("first", "second", "third"):
         CredentialFactory(application=application, plain=plain)
     compared: list[str] = []
-    matches = signatures.key_matches
+    matches = plain_schemes.key_matches
 
     def counting(key: bytes, hashed: str) -> bool:
         compared.append(hashed)
         return matches(key, hashed)
 
-    monkeypatch.setattr(signatures, "key_matches", counting)
+    monkeypatch.setattr(plain_schemes, "key_matches", counting)
 
     assert is_authentic(request(X_API_Key="first"), credentials(application))
     assert len(compared) == 3
