@@ -82,7 +82,7 @@ class PlatformLogEntryAdmin(FixedOrder, ReadOnly, ModelAdmin):
     def thing(self, entry: LogEntry) -> SafeString:
         """Leads to the object's own history, as long as it is there."""
         kind = capfirst(entry.content_type.name) if entry.content_type else ""
-        name = format_html('<span class="platform-id">{}</span>', entry.object_repr)
+        name = format_html('<span class="platform-object">{}</span>', entry.object_repr)
         if entry.action_flag == DELETION or not (url := history_of(entry)):
             return format_html("{} {}", kind, name)
         return format_html('{} <a class="platform-link" href="{}">{}</a>', kind, url, name)

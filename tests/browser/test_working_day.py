@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.chromium import Visitor
 from tests.browser.conftest import PASSWORD, platform_for_people
 from tests.browser.filling import add_messages
-from tests.browser.looking import opened, resubmitted, saved, tabbed, until_shown
+from tests.browser.looking import added, opened, resubmitted, saved, tabbed, until_shown
 from tests.destination import Answer, Destination, Received
 from tests.flows.conftest import KEY, Platform
 
@@ -196,6 +196,20 @@ def test_mapping_is_written_beside_its_preview_and_ordered_by_keyboard(visitor: 
     page.get_by_role("button", name="Move this row").first.press("ArrowDown")
     expect(result).to_have_text(re.compile("customer.*no.*country", re.DOTALL))
     saved(page, "Version 2 is in force")
+
+
+def test_fault_of_an_expression_stays_beside_it_when_the_preview_comes(visitor: Visitor) -> None:
+    visitor.log_in("admin", PASSWORD)
+    page = visitor.page
+    added(page, "Mappings", "Add mapping")
+
+    page.get_by_label("Name", exact=True).fill("Broken")
+    page.get_by_role("button", name="One expression").click()
+    page.locator("[name=expression]").fill("{'no': ")
+    page.get_by_role("button", name="Save", exact=True).click()
+
+    expect(page.locator("#mapping-outcome")).to_contain_text("Expression")
+    expect(page.locator(".platform-expression .platform-fault")).to_be_visible()
 
 
 @pytest.mark.parametrize("pages", [PAGES[:5], PAGES[5:]], ids=["messages", "configuration"])

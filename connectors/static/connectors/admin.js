@@ -162,14 +162,14 @@
   function markRows() {
     const outcome = document.getElementById("mapping-outcome");
     if (!outcome) return;
-    document.querySelectorAll(".platform-row-fault").forEach((mark) => mark.remove());
+    document.querySelectorAll("[id^='fault-of-']").forEach((mark) => mark.remove());
     document.querySelectorAll("[aria-invalid][name^='rows-']").forEach((field) => field.removeAttribute("aria-invalid"));
     outcome.querySelectorAll("[data-row]").forEach((fault) => {
       const field = document.querySelector(`[name="${fault.dataset.row}-${fault.dataset.field || "target"}"]`)
         || document.querySelector(`[name="${fault.dataset.row}-target"]`);
       if (!field) return;
       const mark = document.createElement("p");
-      mark.className = "platform-row-fault";
+      mark.className = "platform-fault";
       mark.id = `fault-of-${field.name}`;
       mark.textContent = fault.dataset.text;
       field.setAttribute("aria-invalid", "true");
