@@ -11,13 +11,17 @@ from messages.models import Message
 PERIODS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 
 
-def first_since(moment: datetime) -> QuerySet[Message]:
-    """The first message received at `moment` or later, if there is one.
+def smallest_id(moment: datetime) -> UUID:
+    """No message received at `moment` or later has a smaller correlation id: it begins with its milliseconds.
 
-    A correlation id begins with its milliseconds (RFC 9562, version 7); they are looked up in its unique index.
+    RFC 9562, version 7.
     """
-    smallest = UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)  # there were none before 1970
-    return Message.objects.filter(correlation_id__gte=smallest).order_by("correlation_id")
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)  # there were none before 1970
+
+
+def first_since(moment: datetime) -> QuerySet[Message]:
+    """The first message received at `moment` or later, if there is one: looked up in the unique index of the ids."""
+    return Message.objects.filter(correlation_id__gte=smallest_id(moment)).order_by("correlation_id")
 
 
 def since(messages: Any, moment: datetime) -> Any:

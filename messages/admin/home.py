@@ -50,7 +50,7 @@ def home(request: HttpRequest, context: Row) -> Row:
         context["chart"] = chart([Hour(begins, tally.received, tally.failed) for begins, tally in day.hours.items()])
         troubles += message_troubles(numbers)
     if may("messaging.view_lane"):
-        context["lanes"] = lanes()
+        context["lanes"] = lanes(numbers)
         troubles += lane_troubles(context["lanes"])
     if may("connectors.view_endpoint"):
         context["failing"] = failing(routes)
@@ -161,12 +161,11 @@ def failing_routes(routes: list[Route], day: overview.Day) -> list[Row]:
     ]
 
 
-def lanes() -> Row:
+def lanes(numbers: overview.Numbers) -> Row:
     held = overview.held_lanes()
-    shown = held[: overview.SHOWN_LANES]
     return {
-        "rows": [{"url": page_of(lane), "lane": lane, "why": error_in_words(lane.error)} for lane in shown],
-        "all": cell(len(held), "messaging_lane", bound=overview.COUNTED_LANES, work="held"),
+        "rows": [{"url": page_of(lane), "lane": lane, "why": error_in_words(lane.error)} for lane in held],
+        "all": cell(numbers.held_lanes, "messaging_lane", bound=overview.COUNTED_LANES, work="held"),
     }
 
 

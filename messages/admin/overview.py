@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Exists, IntegerField, OuterRef, Subquery, Value
+from django.db.models import Count, Exists, IntegerField, OuterRef, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -15,7 +15,7 @@ from messages.admin.paging import COUNTED
 from messages.choices import OPEN_STATUSES, OutcomeKind, Status
 from messages.counting import HOUR, Tally, ended_since, hour_of
 from messages.models import Attempt, HourlyCount, Lane, Message, Rejection, Result, Worker
-from messages.periods import PERIODS, first_since
+from messages.periods import PERIODS, first_since, smallest_id
 
 SHOWN_LANES = 10
 SHOWN_WORKERS = 100
@@ -54,6 +54,8 @@ class Numbers:
     silent_workers: int
     last_sign: Any
     """When a worker was seen last."""
+    held_lanes: int
+    """COUNTED_LANES + 1 stands for more."""
     rejections: int
     last_rejection: tuple[str, Any] | None
     """Reason, and when it was."""
@@ -69,7 +71,14 @@ def numbers(*, silent_after: timedelta, counted_until: Any) -> Numbers:
     Before the first change of the configuration there is nothing to count.
     """
     now = timezone.now()
-    parts = {**_counts(now, counted_until), **_oldest(), **_workers(now - silent_after), **_rejections(now), **_steps()}
+    parts = {
+        **_counts(now, counted_until),
+        **_oldest(),
+        **_workers(now - silent_after),
+        **_rejections(now),
+        **_steps(),
+        "held_lanes": BoundedCount(Lane.objects.held().order_by().values("pk")[: COUNTED_LANES + 1]),
+    }
     counted: Any = Revision.objects.annotate(**parts)
     row: dict[str, Any] = counted.values().first() or {}
     oldest = [
@@ -85,19 +94,28 @@ def numbers(*, silent_after: timedelta, counted_until: Any) -> Numbers:
     )
 
 
-COUNTS = ("received", "uncounted", "failed", "dead", "dead_ever", "workers", "silent_workers", "rejections")
+COUNTS = (
+    *("received", "uncounted", "failed", "dead", "dead_ever"),
+    *("workers", "silent_workers", "held_lanes", "rejections"),
+)
 
 
 def _counts(now: Any, counted_until: Any) -> dict[str, Any]:
-    recent, uncounted = _received_since(now - PERIODS["day"]), _received_since(counted_until)
+    recent = _received_since(now - PERIODS["day"])
     dead = Message.objects.filter(status=Status.DEAD).order_by("-pk").values("pk")
     return {
-        "received": BoundedCount(recent[: COUNTED + 1]),
-        "uncounted": BoundedCount(uncounted[: COUNTED + 1]),
+        "received": _how_many_since(now - PERIODS["day"]),
+        "uncounted": _how_many_since(counted_until),
         "failed": BoundedCount(recent.filter(status=Status.FAILED)[: COUNTED + 1]),
         "dead": BoundedCount(recent.filter(status=Status.DEAD)[: COUNTED + 1]),
         "dead_ever": BoundedCount(dead[: COUNTED + 1]),
     }
+
+
+def _how_many_since(moment: Any) -> BoundedCount:
+    """By the index of the ids, which grow with time: by primary key, SQLite would read the rows with their bodies."""
+    ids = Message.objects.filter(correlation_id__gte=smallest_id(moment)).order_by("-correlation_id")
+    return BoundedCount(ids.values("correlation_id")[: COUNTED + 1])
 
 
 def _received_since(moment: Any) -> Any:
@@ -192,10 +210,10 @@ def day() -> Day:
 
 
 def held_lanes() -> list[Any]:
-    """Blocked ones first, with their heads' `error`; one more than COUNTED_LANES at most."""
+    """The first SHOWN_LANES, blocked ones before others, with their heads' `error`."""
     at_head = Result.objects.filter(message__lane=OuterRef("pk"), message__position=OuterRef("done_position") + 1)
     rows = Lane.objects.held().select_related("route").annotate(error=Subquery(at_head.values("error")[:1]))
-    return list(rows.order_by("hold", "pk")[: COUNTED_LANES + 1])
+    return list(rows.order_by("hold", "pk")[:SHOWN_LANES])
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,16 +224,16 @@ class Calls:
 
 
 def failing_endpoints(routes: Iterable[Route]) -> list[Calls]:
-    """Endpoints with failed calls in the last hour, of the NEWEST attempts, the worst first."""
+    """Endpoints with failed calls in the last hour, of the NEWEST attempts, the worst first; one query."""
     endpoints = {route.pk: route.endpoint for route in routes}
-    newest = Attempt.objects.order_by("-pk").values_list("message__route_id", "outcome", "started_at")[:NEWEST]
-    since = timezone.now() - RECENT
+    newest = Attempt.objects.order_by("-pk").values("pk")[:NEWEST]
+    calls = Attempt.objects.filter(pk__in=newest, started_at__gte=timezone.now() - RECENT, outcome__in=CALLED)
+    counted = calls.order_by().values("message__route").annotate(calls=Count("pk"))
     total: Counter[Endpoint] = Counter()
     failed: Counter[Endpoint] = Counter()
-    for route_id, outcome, started_at in newest:
-        if started_at >= since and outcome in CALLED:
-            total[endpoints[route_id]] += 1
-            failed[endpoints[route_id]] += outcome != OutcomeKind.SUCCEEDED
+    for route_id, outcome, count in counted.values_list("message__route", "outcome", "calls"):
+        total[endpoints[route_id]] += count
+        failed[endpoints[route_id]] += count if outcome != OutcomeKind.SUCCEEDED else 0
     return [Calls(endpoint, number, total[endpoint]) for endpoint, number in failed.most_common() if number]
 
 

@@ -22,6 +22,7 @@ from messages.counting import BOUNDS, Tally, hour_of
 from messages.models import HourlyCount, Message
 from messages.periods import since
 from tests import factories
+from tests.plans import plan_of
 
 pytestmark = pytest.mark.django_db
 
@@ -152,6 +153,32 @@ def test_troubles_are_named_with_their_places(operator: Client) -> None:
     assert context["rejections"]["last"].startswith("malformed-body, ")
 
 
+def test_all_lanes_that_stand_still_are_counted_and_the_first_are_shown(operator: Client) -> None:
+    factories.MessageFactory.create_batch(overview.SHOWN_LANES + 2, dead=True)
+
+    context = operator.get(HOME).context
+
+    assert len(context["lanes"]["rows"]) == overview.SHOWN_LANES
+    assert f"{overview.SHOWN_LANES + 2} lanes stand still" in {trouble["text"] for trouble in context["troubles"]}
+
+
+def test_calls_of_the_last_hour_are_counted_by_endpoint(operator: Client) -> None:
+    message = factories.MessageFactory()
+    now = timezone.now()
+    for outcome, when in (
+        (OutcomeKind.FAILED, now - timedelta(minutes=61)),
+        (OutcomeKind.FAILED, now),
+        (OutcomeKind.SUCCEEDED, now),
+        (OutcomeKind.UNKNOWN, now),
+        (OutcomeKind.MAPPING_FAILED, now),  # nobody was called
+    ):
+        factories.AttemptFactory(message=message, outcome=outcome, started_at=when)
+
+    failing = operator.get(HOME).context["failing"]
+
+    assert [(row["endpoint"], row["failed"], row["total"]) for row in failing] == [(message.route.endpoint, 2, 3)]
+
+
 def test_paused_routes_and_endpoints_are_not_forgotten(operator: Client) -> None:
     factories.WorkerFactory()
     route = factories.RouteFactory(paused=True, endpoint__paused=True)
@@ -236,9 +263,3 @@ def test_page_scans_no_messages(operator: Client) -> None:
     plans = [plan_of(query["sql"]) for query in asked]
     assert "SCAN messaging_message" not in "\n".join(plans)
     assert not re.search("SCAN [UV]0", numbers.explain())
-
-
-def plan_of(sql: str) -> str:
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
-        return "\n".join(row[-1] for row in cursor.fetchall())
