@@ -29,7 +29,9 @@ class KeysetPages:
         queryset: Any = self.queryset  # type: ignore[attr-defined]
         older = key_in(request.GET.get(OLDER, ""))
         is_first = older is None
-        rows = list((queryset if is_first else queryset.filter(pk__lt=older))[: size + 1])
+        following = queryset if is_first else queryset.filter(pk__lt=older)
+        # what a search finds is few, and has an order of its own
+        rows = list(following[: size + 1] if self.query else self.narrowing.newest(following, size + 1))  # type: ignore[attr-defined]
         self.result_list = rows[:size]
         self.result_count = self._count(request, rows, is_first=is_first)
         self.full_result_count = self.result_count  # said below the list

@@ -3,13 +3,16 @@
 Each filter goes by an index, or looks only at messages that have not succeeded.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Exists, OuterRef, Q, TextField
-from django.db.models.functions import Cast
+from django.db import connection
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, TextField, Value
+from django.db.models.functions import Cast, Coalesce, Greatest
+from django.db.models.lookups import Exact
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -29,6 +32,10 @@ RECEIVED = (
     ("week", "in the last 7 days"),
 )
 MINUTE = "%Y-%m-%dT%H:%M"
+MOST_BRANCHES = 100
+"""Arguments that SQLite's MAX takes, roughly."""
+MOST_SORTED = 10_000
+"""Messages of a lane that are sorted for a page, which takes some hundredths of a second."""
 MAX_MINUTES = 60 * 24 * 3650
 NAMES = (
     *("status__exact", "route__id__exact", "application", "key", "error", "http", "received", "from", "to"),
@@ -92,6 +99,8 @@ class Narrowing(admin.ListFilter):
         self.used_parameters = {name: text for name, text in given.items() if text}
         self.form = NarrowingForm(self.used_parameters, routes=self.routes)
         self.form.is_valid()
+        self.branches: list[Q] = []
+        """Where several routes or statuses are asked for: each has its messages in order, all together have not."""
 
     def has_output(self) -> bool:
         return True
@@ -133,32 +142,49 @@ class Narrowing(admin.ListFilter):
         narrowed = self._by_fault(narrowed)
         return self._by_time(narrowed)
 
+    def newest(self, messages: Any, size: int) -> Any:
+        """The newest `size` of `messages`, which are narrowed and in their order.
+
+        SQLite would sort all that several routes or statuses have. Where one of them has `size` from some row on,
+        nothing before that row is on the page.
+        """
+        if connection.vendor != "sqlite" or not 1 < len(self.branches) <= MOST_BRANCHES:
+            return messages[:size]
+        last = [Subquery(messages.filter(branch).values("pk")[size - 1 : size]) for branch in self.branches]
+        return messages.filter(pk__gte=Greatest(*(Coalesce(one, Value(0)) for one in last)))[:size]
+
+    def _branch(self, column: str, values: Iterable[Any]) -> dict[str, list[Any]]:
+        """A condition on a column, whose index is read for each of `values` unless one value is asked for anyway."""
+        among = list(values)
+        if not (self.value_of("status__exact") or self.value_of("route__id__exact")):
+            self.branches = [Q(**{column: value}) for value in among]
+        return {f"{column}__in": among}
+
     def _by_place(self, messages: Any) -> Any:
         if status := self.value_of("status__exact"):
             messages = messages.filter(status=status)
         if route := self.value_of("route__id__exact"):
             messages = messages.filter(route=int(route))
         if application := self.value_of("application"):
-            messages = messages.filter(
-                route__in=[one["pk"] for one in self.routes if int(application) in one["applications"]]
-            )
+            own = (one["pk"] for one in self.routes if int(application) in one["applications"])
+            messages = messages.filter(**self._branch("route", own))
         if lane := self.value_of("lane"):
-            messages = messages.filter(lane=lane)
+            messages = _in_lanes(messages, Lane.objects.filter(pk=lane))
         if key := self.value_of("key"):
             # by the index on (route, key): every route is named, since a key alone would be looked for in all rows
             lanes = Lane.objects.filter(route__in=[one["pk"] for one in self.routes], key=key)
-            messages = messages.filter(lane__in=list(lanes.values_list("pk", flat=True)))
+            messages = _in_lanes(messages, lanes)
         return messages
 
     def _by_fault(self, messages: Any) -> Any:
         if error := self.value_of("error"):
             results = Result.objects.annotate(told=Cast("error", TextField()))
             named = results.filter(message=OuterRef("pk"), told__contains=f'"{type_of(error)}"')
-            messages = messages.filter(Exists(named), status__in=UNSUCCESSFUL)
+            messages = messages.filter(Exists(named), **self._branch("status", UNSUCCESSFUL))
         if http := self.value_of("http"):
             answered = Exists(Attempt.objects.filter(message=OuterRef("pk"), status_code=http))
-            standing = Q(status=Status.SUCCEEDED) if http < 300 else Q(status__in=UNSUCCESSFUL)
-            messages = messages.filter(standing, answered)
+            standing = [Status.SUCCEEDED] if http < 300 else UNSUCCESSFUL
+            messages = messages.filter(answered, **self._branch("status", standing))
         return messages
 
     def _by_time(self, messages: Any) -> Any:
@@ -169,9 +195,18 @@ class Narrowing(admin.ListFilter):
         if end := self.value_of("to"):
             messages = before(messages, end)
         if minutes := self.value_of("waiting"):
-            waiting = messages.filter(status__in=OPEN_STATUSES)
+            waiting = messages.filter(**self._branch("status", OPEN_STATUSES))
             messages = before(waiting, timezone.now() - timedelta(minutes=minutes))
         return messages
+
+
+def _in_lanes(messages: Any, lanes: QuerySet[Lane]) -> Any:
+    found = list(lanes.values_list("pk", "route", "last_position"))
+    if connection.vendor == "sqlite" and len(found) == 1 and found[0][2] > MOST_SORTED:
+        pk, route, _ = found[0]
+        # the index of its route has them newest first; by that of the lane, which has not, all would be sorted
+        return messages.filter(Exact(F("lane_id") + 0, pk), route=route)
+    return messages.filter(lane__in=[pk for pk, *_ in found])
 
 
 def _routes() -> list[dict[str, Any]]:

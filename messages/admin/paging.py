@@ -28,7 +28,8 @@ class UncountedPaginator(Paginator):
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        return len(rows.order_by().values_list("pk", flat=True)[:COUNTED])
+        count: int = rows.order_by().values("pk")[:COUNTED].count()
+        return count
 
 
 class FixedPages:

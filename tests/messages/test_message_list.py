@@ -11,9 +11,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from messages.admin import narrowing
 from messages.admin.display import roughly
+from messages.admin.message_list import MessageList
 from messages.models import Bulk, BulkItem, Message, SavedView
 from tests import factories
+from tests.plans import plan_of
 
 pytestmark = pytest.mark.django_db
 
@@ -118,6 +121,52 @@ def test_pages_go_on_behind_their_last_row(admin_client: Client) -> None:
     assert (first.context["cl"].newest_url, third.context["cl"].older_url) == ("", "")
     assert third.context["cl"].newest_url == "?status__exact=queued"
     assert first.context["cl"].result_count == third.context["cl"].result_count == 60
+
+
+@pytest.mark.parametrize("query", [{"application": "SHOP"}, {"waiting": "1"}], ids=["routes", "statuses"])
+def test_pages_of_several_routes_or_statuses_have_all_messages_in_order(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, query: dict[str, str]
+) -> None:
+    monkeypatch.setattr(MessageList, "list_per_page", 2)
+    shop = factories.ApplicationFactory()
+    one, other = factories.RouteFactory.create_batch(2, source=shop)
+    made = [(one, {}), (other, {"retrying": True}), *[(one, {})] * 2, (one, {"retrying": True}), (other, {})]
+    for hour, (route, trait) in enumerate([*made, (one, {}), (one, {})]):
+        factories.MessageFactory(**at(hour), lane__route=route, **trait)
+    query = {name: value.replace("SHOP", str(shop.pk)) for name, value in query.items()}
+
+    pages, older = [], ""
+    while page_ := shown(admin_client, **query, **({"older": older} if older else {})):
+        pages.append([message.pk for message in page_])
+        older = str(page_[-1].pk)
+
+    assert [len(keys) for keys in pages] == [2, 2, 2, 2]
+    assert [key for keys in pages for key in keys] == list(Message.objects.order_by("-pk").values_list("pk", flat=True))
+
+
+def test_long_lane_is_read_by_the_index_of_its_route(
+    admin_client: Client, rows: dict[str, Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(narrowing, "MOST_SORTED", 0)
+    lane = rows["refused"].lane
+    newer = factories.MessageFactory(lane=lane)
+
+    assert shown(admin_client, lane=lane.pk) == [newer, rows["refused"]]
+    assert shown(admin_client, key=lane.key) == [newer, rows["refused"]]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL chooses by what it knows of the rows")
+def test_page_of_several_routes_begins_where_one_of_them_fills_it(admin_client: Client) -> None:
+    shop = factories.ApplicationFactory()
+    for route in factories.RouteFactory.create_batch(2, source=shop):
+        factories.MessageFactory(lane__route=route)
+
+    with CaptureQueriesContext(connection) as asked:
+        shown(admin_client, application=shop.pk)
+
+    plans = [plan_of(query["sql"]) for query in asked if "LIMIT 26" in query["sql"]]
+    assert len(plans) == 1
+    assert "message_route (route_id=? AND id>?)" in plans[0]
 
 
 def test_whole_filter_is_selected_from_any_page(admin_client: Client) -> None:
