@@ -1,4 +1,6 @@
-"""Asks for pages of the admin as an administrator does and prints what each cost: queries, milliseconds, kilobytes.
+"""Asks for pages of the admin as an administrator does and prints what each cost.
+
+Queries, rows of tables, milliseconds, kilobytes.
 
 python -m bench.pages
 """
@@ -17,6 +19,7 @@ from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
+from connectors.models import Application  # noqa: E402
 from messages.models import Lane, Message, SearchKey  # noqa: E402
 
 TIMES = 9
@@ -27,11 +30,14 @@ def pages() -> dict[str, str]:
     newest = Message.objects.order_by("-pk").values_list("pk", flat=True)[0]
     failed = Message.objects.filter(status="failed").order_by("-pk").values("pk", "route", "correlation_id")[0]
     key = SearchKey.objects.filter(message=newest, name="order").values_list("value", flat=True)[0]
+    source = Application.objects.order_by("pk").values_list("pk", flat=True)[0]
     return {
         "home": "/admin/",
         "messages": messages,
         "messages, failed": f"{messages}?status__exact=failed",
         "messages, failed, 24 h": f"{messages}?status__exact=failed&received=day",
+        "messages, an application": f"{messages}?application={source}",
+        "messages, an error": f"{messages}?error=destination-failed",
         "messages, one route": f"{messages}?route__id__exact={failed['route']}",
         "search, an order": f"{messages}?q={key}",
         "search, an id": f"{messages}?q={str(failed['correlation_id'])[:13]}",
@@ -55,7 +61,8 @@ def cost(client: Client, address: str) -> dict[str, float]:
         begin = time.perf_counter()
         client.get(address)
         spent.append((time.perf_counter() - begin) * 1000)
-    return {"queries": queries, "ms": statistics.median(spent), "kb": len(answer.content) / 1024}
+    rows = answer.content.count(b"<tr")
+    return {"queries": queries, "rows": rows, "ms": statistics.median(spent), "kb": len(answer.content) / 1024}
 
 
 if __name__ == "__main__":

@@ -47,8 +47,16 @@ class HoldsRealData(Exception):
     """This database has a configuration of its own."""
 
 
-def fill(count: int, *, now: datetime, seed: int = 7, into_real_data: bool = False) -> Iterator[int]:
-    """Makes `count` messages with all that belongs to them; yields how many there are so far.
+def fill(
+    count: int,
+    *,
+    now: datetime,
+    seed: int = 7,
+    into_real_data: bool = False,
+    span: timedelta = SPAN,
+    per_lane: int = PER_LANE,
+) -> Iterator[int]:
+    """Makes `count` messages of the `span` before `now`, with all that belongs to them; yields how many there are yet.
 
     Raises HoldsRealData where routes or applications are configured that are not of the demo, or of an earlier filling.
     """
@@ -58,7 +66,7 @@ def fill(count: int, *, now: datetime, seed: int = 7, into_real_data: bool = Fal
     if foreign.exists() and not into_real_data:
         raise HoldsRealData(f"{foreign.first()} is configured here: this is no test database.")
     routes = _routes()
-    plan = _Plan.of(count, routes, now)
+    plan = _Plan.of(count, routes, now, span, per_lane)
     tables = [_Table(model) for model in (Message, Attempt, Result, SearchKey)]
     chance = Random(seed)  # noqa: S311 - nobody is to be surprised by it
     for start in range(0, count, AT_ONCE):
@@ -111,13 +119,13 @@ class _Plan:
     count: int
     lanes: list[Lane]
     begin: datetime
-    step: timedelta
+    end: datetime
     first_key: int
     versions: dict[int, int | None]
 
     @classmethod
-    def of(cls, count: int, routes: list[Route], now: datetime) -> "_Plan":
-        number = max(1, count // PER_LANE)
+    def of(cls, count: int, routes: list[Route], now: datetime, span: timedelta, per_lane: int) -> "_Plan":
+        number = max(1, count // per_lane)
         run = Lane.objects.count()
         names = [f"{run}-{place}" for place in range(number)]
         made = [Lane(route=routes[place % len(routes)], key=name) for place, name in enumerate(names)]
@@ -126,7 +134,7 @@ class _Plan:
         newest = MappingVersion.objects.filter(mapping__slug=f"{PREFIX}orders").order_by("-number").first()
         versions = {route.pk: newest.pk if newest and route.mapping_id else None for route in routes}
         first_key = (Message.objects.aggregate(Max("pk"))["pk__max"] or 0) + 1
-        return cls(count, lanes, now - SPAN, SPAN / max(1, count), first_key, versions)
+        return cls(count, lanes, now - span, now, first_key, versions)
 
     def place(self, number: int) -> tuple[Lane, int, int]:
         """Its lane, its position, and how many come behind it there."""
@@ -146,7 +154,7 @@ def _finish_lanes(plan: _Plan) -> None:
         open_ones = min(WAITING, size) if trouble else 0
         lane.last_position, lane.done_position = size, size - open_ones
         lane.hold = Hold.BLOCKED if trouble == Status.DEAD and open_ones else Hold.NONE
-        ready = plan.begin + SPAN + (timedelta(minutes=10) if trouble == Status.RETRYING else timedelta())
+        ready = plan.end + (timedelta(minutes=10) if trouble == Status.RETRYING else timedelta())
         lane.due_at = ready if open_ones and not lane.hold else None
     Lane.objects.bulk_update(plan.lanes, ["last_position", "done_position", "hold", "due_at"], batch_size=500)
 
@@ -159,7 +167,7 @@ Rows = dict[type[Model], list[dict[str, Any]]]
 def _message(plan: _Plan, number: int, chance: Random) -> Rows:
     lane, position, behind = plan.place(number)
     status = _status(plan.trouble(lane), behind, chance)
-    received = plan.begin + plan.step * number
+    received = plan.begin + (plan.end - plan.begin) / plan.count * number
     took = timedelta(seconds=min(chance.lognormvariate(-1.5, 1.2), 3_600))
     body = _body(number, chance)
     key, version = plan.first_key + number, plan.versions[lane.route_id]

@@ -1,5 +1,7 @@
 """A filled database looks as if its messages had been worked, and is never somebody's real one."""
 
+from datetime import timedelta
+
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import F
@@ -59,6 +61,21 @@ def test_database_is_filled_a_second_time(filled: None) -> None:
     call_command("fill", 100, verbosity=0)
 
     assert Message.objects.count() == COUNT + 100
+
+
+def test_messages_lie_within_the_days_and_lanes_that_were_asked_for() -> None:
+    call_command("fill", 300, days=1, per_lane=2, verbosity=0)
+
+    day = timezone.now() - timedelta(days=1, minutes=1)
+    assert Message.objects.filter(received_at__gte=day).count() == 300
+    assert Lane.objects.count() == 150
+    assert Lane.objects.held().count() == 2
+
+
+@pytest.mark.parametrize("wrong", [{"days": 0}, {"per_lane": 0}])
+def test_nothing_is_filled_into_no_time_and_no_lane(wrong: dict[str, int]) -> None:
+    with pytest.raises(CommandError, match="At least one"):
+        call_command("fill", 10, **wrong)
 
 
 def test_real_data_is_left_alone_unless_somebody_means_it() -> None:
