@@ -17,10 +17,10 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from connectors.admin.base import Audited, ReadOnly, page_of
+from connectors.admin.base import Audited, ReadOnly, link, page_of
 from integration_platform import history
 from integration_platform.models import LoginTally
-from messages.admin.display import label, moment
+from messages.admin.display import label, moment, second
 
 __all__ = ["history"]
 
@@ -86,11 +86,11 @@ class PlatformFailureAdmin(ReadOnly, ModelAdmin):
 
     @display(description="Began", ordering="started")
     def began(self, task: Failure) -> str:
-        return moment(task.started)[:19]
+        return second(task.started)
 
     @display(description="Ended", ordering="stopped")
     def ended(self, task: Failure) -> str:
-        return moment(task.stopped)[:19]
+        return second(task.stopped)
 
     @display(description="Tries", ordering="attempt_count")
     def tries(self, task: Failure) -> int:
@@ -125,7 +125,7 @@ class PlatformScheduleAdmin(ReadOnly, ModelAdmin):
 
     @display(description="Next", ordering="next_run")
     def next(self, schedule: Schedule) -> str:
-        return moment(schedule.next_run)[:19]
+        return second(schedule.next_run)
 
     @display(description="Last run")
     def state(self, schedule: Schedule) -> SafeString:
@@ -135,8 +135,7 @@ class PlatformScheduleAdmin(ReadOnly, ModelAdmin):
         failure = Failure.objects.filter(pk=schedule.task).first()
         if failure is None:
             return label("went well", "success")
-        where = page_of(failure), moment(failure.stopped)
-        return format_html('{} <a class="platform-link" href="{}">{}</a>', label("failed", "danger"), *where)
+        return format_html("{} {}", label("failed", "danger"), link(page_of(failure), moment(failure.stopped)))
 
     @display(description="What it does")
     def purpose(self, schedule: Schedule) -> str:

@@ -16,8 +16,8 @@ from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from connectors.admin.base import ReadOnly
-from messages.admin.display import moment
+from connectors.admin.base import ReadOnly, link
+from messages.admin.display import second
 from messages.admin.paging import FixedOrder, UncountedPaginator, key_in
 
 
@@ -72,7 +72,7 @@ class PlatformLogEntryAdmin(FixedOrder, ReadOnly, ModelAdmin):
 
     @display(description="Time")
     def when(self, entry: LogEntry) -> SafeString:
-        return format_html('<span class="platform-nowrap">{}</span>', moment(entry.action_time)[:19])
+        return format_html('<span class="platform-nowrap">{}</span>', second(entry.action_time))
 
     @display(description="What was done")
     def what(self, entry: LogEntry) -> SafeString:
@@ -85,7 +85,7 @@ class PlatformLogEntryAdmin(FixedOrder, ReadOnly, ModelAdmin):
         name = format_html('<span class="platform-object">{}</span>', entry.object_repr)
         if entry.action_flag == DELETION or not (url := history_of(entry)):
             return format_html("{} {}", kind, name)
-        return format_html('{} <a class="platform-link" href="{}">{}</a>', kind, url, name)
+        return format_html("{} {}", kind, link(url, name))
 
 
 def history_of(entry: LogEntry) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import Model
@@ -117,12 +118,25 @@ def links(rows: Iterable[Model]) -> SafeString:
     found = list(rows)
     if not found:
         return format_html('<span class="platform-muted">{}</span>', "none")
-    shown = format_html_join(
-        ", ", '<a class="platform-link" href="{}">{}</a>', ((page_of(row), row) for row in found[:SHOWN_LINKS])
-    )
+    shown = format_html_join(", ", "{}", ((link(page_of(row), row),) for row in found[:SHOWN_LINKS]))
     rest = len(found) - SHOWN_LINKS
     return format_html("{} and {} more", shown, rest) if rest > 0 else shown
 
 
+def link(url: str, text: Any) -> SafeString:
+    return format_html('<a class="platform-link" href="{}">{}</a>', url, text)
+
+
 def page_of(row: Model) -> str:
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+
+
+def listed(model: str, **filters: Any) -> str:
+    """The address of a list, filtered; `model` as in `messaging_message`."""
+    url = reverse(f"admin:{model}_changelist")
+    return f"{url}?{urlencode(filters)}" if filters else url
+
+
+def webhook_address(base: str, slug: str) -> str:
+    """Where the messages of the route `slug` are sent to; `base` is the platform's address, with its last slash."""
+    return f"{base}webhooks/{slug}"

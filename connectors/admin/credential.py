@@ -19,7 +19,7 @@ from unfold.widgets import (
 )
 
 from connectors import audit
-from connectors.admin.base import Audited, HiddenFromIndex, label_fields, page_of
+from connectors.admin.base import Audited, HiddenFromIndex, label_fields, page_of, webhook_address
 from connectors.admin.pausing import back_to
 from connectors.admin.reason import verb
 from connectors.admin.senders import SHORTLY, steps
@@ -271,7 +271,7 @@ class CredentialAdmin(Audited, HiddenFromIndex, ModelAdmin):
     def to_copy(self, credential: Any) -> SafeString:
         """For the first route of the application, with the secret left to whoever knows it."""
         route = credential.application.routes.order_by("slug").first()
-        address = f"{getattr(credential, 'reached_at', '/')}webhooks/{route.slug if route else 'ROUTE'}"
+        address = webhook_address(getattr(credential, "reached_at", "/"), route.slug if route else "ROUTE")
         return format_html_join(
             "",
             '<details class="mb-2"{}><summary class="cursor-pointer">{}</summary>'

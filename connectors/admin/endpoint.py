@@ -18,7 +18,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from connectors.admin.base import NamedAdmin, links, page_of
+from connectors.admin.base import NamedAdmin, link, links, page_of
 from connectors.admin.pausing import Pausable
 from connectors.advice import advice
 from connectors.auth import SCHEMES, InvalidAuth, Parameter, build
@@ -232,7 +232,7 @@ class EndpointAdmin(Pausable, NamedAdmin):
         if circuit is None:
             return format_html("{}", "Closed")
         reason = f": {circuit.reason}" if circuit.reason else ""
-        return format_html('<a class="platform-link" href="{}">{}</a>{}', page_of(circuit), circuit, reason)
+        return format_html("{}{}", link(page_of(circuit), circuit), reason)
 
     @display(description="Client certificate")
     def certificate_end(self, endpoint: Endpoint) -> str:

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from connectors.admin.base import NamedAdmin, page_of
+from connectors.admin.base import NamedAdmin, link, page_of, webhook_address
 from connectors.admin.pausing import Pausable
 from connectors.admin.prefill import example_body
 from connectors.admin.senders import request_in_shell, steps
@@ -169,17 +169,16 @@ class RouteAdmin(Pausable, NamedAdmin):
     def way(self, route: Route) -> SafeString:
         """From whom, by which mapping, to whom: each a link."""
         places = [route.source, *([route.mapping] if route.mapping else []), route.endpoint]
-        shown = ((page_of(place), place) for place in places)
-        return format_html_join(" → ", '<a class="platform-link" href="{}">{}</a>', shown)
+        return format_html_join(" → ", "{}", ((link(page_of(place), place),) for place in places))
 
     @display(description="Webhook addresses")
     def addresses(self, route: Any) -> SafeString:
         """To be given to the source application's developers."""
-        base = f"{getattr(route, 'reached_at', '/')}webhooks/{route.slug}"
+        base = webhook_address(getattr(route, "reached_at", "/"), route.slug)
         urls = [base, *(f"{base}/{pattern}" for pattern in route.allowed_patterns)]
-        listed = format_html_join("", ADDRESS, ((number, url, number) for number, url in enumerate(urls)))
+        shown = format_html_join("", ADDRESS, ((number, url, number) for number, url in enumerate(urls)))
         page = reverse("api-route", args=[route.slug])
-        return format_html('{}<a class="platform-link" href="{}">For the people who call it</a>', listed, page)
+        return format_html("{}{}", shown, link(page, "For the people who call it"))
 
 
 def may_send(request: HttpRequest) -> bool:
@@ -191,12 +190,13 @@ def may_send(request: HttpRequest) -> bool:
 def setup(route: Route, base: str) -> dict[str, Any]:
     """What callers need: a first request for each credential; and what is still in the way of it."""
     credentials, body = open_credentials(route), example_body(route)
+    address = webhook_address(base, route.slug)
     calls = [
         {
             "credential": credential,
             "url": page_of(credential),
             "steps": steps(credential.scheme),
-            "request": f"SECRET='…'\n{request_in_shell(credential, f'{base}webhooks/{route.slug}', body)}",
+            "request": f"SECRET='…'\n{request_in_shell(credential, address, body)}",
         }
         for credential in credentials
     ]

@@ -12,7 +12,7 @@ from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
 from connectors import audit, formats
-from connectors.admin.base import HiddenFromIndex, ReadOnly, page_of
+from connectors.admin.base import HiddenFromIndex, ReadOnly, link, page_of
 from connectors.admin.comparing import difference, lines_shown
 from connectors.admin.pausing import back_to
 from connectors.admin.reason import ReasonForm, verb
@@ -37,7 +37,7 @@ class VersionInline(ReadOnly, TabularInline):
 
     @display(description="Version")
     def name(self, version: MappingVersion) -> SafeString:
-        return format_html('<a class="platform-link" href="{}">v{}</a>', page_of(version), version.number)
+        return link(page_of(version), f"v{version.number}")
 
     @display(description="Definition")
     def shown(self, version: MappingVersion) -> SafeString:

@@ -6,10 +6,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
-from connectors.admin.base import page_of
+from connectors.admin.base import listed, page_of
 from connectors.models import Route
 from messages.admin.display import moment, status_label
-from messages.admin.home import listed
 from messages.database import clock_reading
 from messages.models import Lane, Message
 

@@ -7,13 +7,12 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from connectors.admin.base import ReadOnly, page_of
+from connectors.admin.base import ReadOnly, listed, page_of
 from connectors.admin.reason import ReasonForm, verb
 from messages import bulk
 from messages.admin.display import label, moment, status_label
@@ -188,7 +187,7 @@ def progress(made: Bulk) -> dict[str, Any]:
         "is_running": made.state == BulkState.RUNNING,
         "refused_items": [(page_of(item.message), item.message, item.note) for item in refused],
         "refused_more": max(0, made.refused - SHOWN_REFUSED),
-        "items_url": f"{reverse('admin:messaging_bulkitem_changelist')}?bulk={made.pk}",
+        "items_url": listed("messaging_bulkitem", bulk=made.pk),
     }
     if made.state != BulkState.PREPARED:
         done = BulkItem.objects.filter(bulk=made).exclude(state=ItemState.WAITING).select_related("message")

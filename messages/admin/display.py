@@ -11,7 +11,7 @@ from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from connectors import formats
-from connectors.admin.base import page_of
+from connectors.admin.base import link, page_of
 from messages.choices import PROCESSING, Status
 from messages.standing import Standing
 
@@ -122,9 +122,7 @@ def why(standing: Standing) -> SafeString:
     """Why messages are not sent at present, as a link to where it can be ended."""
     since = f" Since {moment(standing.since)}." if standing.since else ""
     until = f" Next look at {moment(standing.until)}." if standing.until else ""
-    return format_html(
-        '<a class="platform-link" href="{}">{}</a>{}{}', page_of(standing.page), standing.detail, since, until
-    )
+    return format_html("{}{}{}", link(page_of(standing.page), standing.detail), since, until)
 
 
 def roughly(span: timedelta) -> str:
@@ -138,4 +136,9 @@ def roughly(span: timedelta) -> str:
 
 def moment(value: datetime | None) -> str:
     """To the millisecond: messages of one second have an order."""
-    return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03d}"
+    return "–" if value is None else f"{second(value)}.{value.microsecond // 1000:03d}"
+
+
+def second(value: datetime | None) -> str:
+    """To the second, where the order does not matter."""
+    return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"

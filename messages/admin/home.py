@@ -2,13 +2,12 @@
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from connectors.admin.base import page_of
+from connectors.admin.base import listed, page_of
 from connectors.models import Route
 from messages.admin import overview
 from messages.admin.chart import Hour, chart
@@ -68,12 +67,6 @@ def home(request: HttpRequest, context: Row) -> Row:
     ):  # who sees half of it cannot say that all is well
         context["troubles"] = troubles
     return context
-
-
-def listed(model: str, **filters: Any) -> str:
-    """The address of a list, filtered."""
-    url = reverse(f"admin:{model}_changelist")
-    return f"{url}?{urlencode(filters)}" if filters else url
 
 
 def messages_listed(**filters: Any) -> str:

@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from connectors import formats
-from connectors.admin.base import page_of
+from connectors.admin.base import page_of, webhook_address
 from connectors.admin.route import missing, open_credentials
 from connectors.admin.senders import steps
 from connectors.admin.snippets import snippets
@@ -42,10 +42,12 @@ def index(request: HttpRequest) -> HttpResponse:
     """Every route, and what holds for all of them."""
     _check(request)
     routes = Route.objects.select_related("source", "endpoint").order_by("slug")
+    base = request.build_absolute_uri("/")
     context = {
         "title": "API",
-        "routes": [(route, reverse("api-route", args=[route.slug])) for route in routes],
-        "base": request.build_absolute_uri("/"),
+        "routes": [
+            (route, webhook_address(base, route.slug), reverse("api-route", args=[route.slug])) for route in routes
+        ],
         "fixed": [(path, item["get"], _answers([(None, item["get"])])) for path, item in FIXED_PATHS.items()],
         "parameters": PARAMETERS.values(),
         "headers": HEADERS.items(),
@@ -97,7 +99,7 @@ def _addresses(route: Route, base: str) -> list[tuple[str, str]]:
     """Each with what it does; the first is that of the default pattern."""
     told = {pattern: text.format(seconds=route.sync_deadline_seconds) for pattern, text in PATTERNS.items()}
     default, *_ = allowed = [Pattern(pattern) for pattern in route.allowed_patterns]
-    address = f"{base}webhooks/{route.slug}"
+    address = webhook_address(base, route.slug)
     first = f"{default.label}, this route's default. {told[default]}"
     return [(address, first), *((f"{address}/{one.value}", f"{one.label}. {told[one]}") for one in allowed)]
 
@@ -105,7 +107,7 @@ def _addresses(route: Route, base: str) -> list[tuple[str, str]]:
 def _calls(route: Route, credentials: list[Credential], base: str, example: Any) -> list[dict[str, Any]]:
     """A request to copy for each credential in force, with a body that the route takes."""
     body = None if example is MISSING else formats.dump(example).decode()
-    address = f"{base}webhooks/{route.slug}"
+    address = webhook_address(base, route.slug)
     return [
         {
             "credential": credential,

@@ -8,13 +8,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from connectors.admin.base import ReadOnly
+from connectors.admin.base import ReadOnly, link, listed
 from connectors.admin.reason import ReasonForm, verb
 from connectors.models import Route
 from messages import operate
@@ -198,8 +196,7 @@ class LaneAdmin(WithViews, FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
 
     @display(description="Messages")
     def messages_link(self, lane: Lane) -> SafeString:
-        url = f"{reverse('admin:messaging_message_changelist')}?lane={lane.pk}"
-        return format_html('<a class="platform-link" href="{}">All of this lane, newest first</a>', url)
+        return link(listed("messaging_message", lane=lane.pk), "All of this lane, newest first")
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A method, since the shell looks a permission's name up in the database before there is one."""

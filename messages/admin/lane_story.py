@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from connectors.admin.base import page_of
+from connectors.admin.base import link, page_of
 from messages.admin.display import duration, moment, status_label
 from messages.admin.display import why as why_it_stands
 from messages.admin.evidence import wrong_with
@@ -110,7 +110,7 @@ def signature(lane: Lane) -> str:
 def head_in_words(lane: Any, head: Message) -> SafeString:
     waits = "received" if head.status == Status.DEAD else "waiting since"
     return format_html(
-        '{} <a class="platform-link" href="{}">{}</a>, {} {} ({})',
-        *(status_label(head.status), page_of(head), head, waits, moment(head.received_at)),
+        "{} {}, {} {} ({})",
+        *(status_label(head.status), link(page_of(head), head), waits, moment(head.received_at)),
         duration(lane.read_at - head.received_at),
     )

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from messages.admin import bulk, search
-from messages.admin.display import STATUS_COLOURS, duration, moment, roughly
+from messages.admin.display import STATUS_COLOURS, duration, roughly, second
 from messages.admin.evidence import error_in_words
 from messages.admin.keyset import KeysetPages
 from messages.admin.narrowing import NAMES, QUICK, Narrowing
@@ -115,7 +115,7 @@ class MessageList(WithViews, FixedOrder):
         """How long ago; and how long it took, once it has come to its end."""
         ago = f"{roughly(message.read_at - message.received_at)} ago"
         took = f", took {duration(message.completed_at - message.received_at)}" if message.completed_at else ""
-        return _two_lines(moment(message.received_at)[:19], f"{ago}{took}")
+        return _two_lines(second(message.received_at), f"{ago}{took}")
 
     @display(description="Error")
     def fault(self, message: Any) -> SafeString:

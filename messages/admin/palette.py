@@ -5,7 +5,7 @@ from unfold.dataclasses import SearchResult
 
 from connectors.admin.base import page_of
 from messages.admin import search
-from messages.admin.display import moment
+from messages.admin.display import second
 from messages.models import Message
 
 SHOWN = 10
@@ -22,7 +22,7 @@ def found(request: HttpRequest, search_term: str) -> list[SearchResult]:
     return [
         SearchResult(
             title=str(message),
-            description=f"{message.get_status_display()}, {message.route}, {moment(message.received_at)[:19]}",
+            description=f"{message.get_status_display()}, {message.route}, {second(message.received_at)}",
             link=page_of(message),
             icon="mail",
         )

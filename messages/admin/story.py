@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from connectors.admin.base import page_of
+from connectors.admin.base import link, page_of
 from messages.admin import resubmission
 from messages.admin.curl import as_curl
 from messages.admin.display import (
@@ -66,7 +66,7 @@ def attempts_of(message: Message) -> list[Any]:
     return list(rows[:SHOWN_ATTEMPTS])[::-1]
 
 
-def standing(message: Any, attempts: list[Any], *, contents: bool) -> Row:
+def standing(message: Any, attempts: list[Any]) -> Row:
     """The page's head: how it stands, for how long, what went wrong and where one goes from here."""
     status = message.standing(message.read_at)
     result: Result | None = getattr(message, "result", None)
@@ -83,7 +83,6 @@ def standing(message: Any, attempts: list[Any], *, contents: bool) -> Row:
             if getattr(message, name) is not None
         ],
         "waits": None if message.is_final else _waits(message),
-        "may_see": contents,
     }
 
 
@@ -117,18 +116,18 @@ def _errors(result: Result | None) -> list[Row]:
 def _waits(message: Any) -> SafeString:
     """Why it is not sent at this moment, in a sentence that leads to its lane."""
     lane, ahead = message.lane, message.position - message.lane.head_position
-    link = format_html('<a class="platform-link" href="{}">its lane</a>', page_of(lane))
+    place = link(page_of(lane), "its lane")
     if lane.hold == Hold.BLOCKED:
-        return format_html("The head of {} is dead, and blocks what waits behind it.", link)
+        return format_html("The head of {} is dead, and blocks what waits behind it.", place)
     if lane.hold == Hold.PAUSED:
-        return format_html("Somebody paused {}.", link)
+        return format_html("Somebody paused {}.", place)
     if (stands := standstill(message.route, now=message.read_at)) is not None:
         return why(stands)
     if ahead > 0:
-        return format_html("{} before it in {}.", f"{ahead:,} message{'' if ahead == 1 else 's'}", link)
+        return format_html("{} before it in {}.", f"{ahead:,} message{'' if ahead == 1 else 's'}", place)
     if lane.due_at is not None and lane.due_at > message.read_at:
         return format_html("The next attempt is in {}.", duration(lane.due_at - message.read_at))
-    return format_html("It is the next of {}.", link)
+    return format_html("It is the next of {}.", place)
 
 
 # --- the timeline ----------------------------------------------------------------------------------------------------
@@ -180,17 +179,15 @@ def _mapped(message: Message, attempts: list[Any]) -> SafeString | None:
     version = message.mapping_version
     if version is None:
         return format_html("{}", "No mapping: the payload goes on as it came")
-    link = format_html('<a class="platform-link" href="{}">{}</a>', page_of(version), version)
     failed = attempts[-1].outcome == OutcomeKind.MAPPING_FAILED
-    return format_html("{} with {}", "Could not be mapped" if failed else "Mapped", link)
+    return format_html("{} with {}", "Could not be mapped" if failed else "Mapped", link(page_of(version), version))
 
 
 def _attempt(attempt: Any, before: datetime, *, contents: bool) -> Row:
     colour = OUTCOME_COLOURS.get(OutcomeKind(attempt.outcome), "danger")
     title = format_html(
-        '<a class="platform-link" href="{}">Attempt {}</a> {}{}',
-        page_of(attempt),
-        attempt.number,
+        "{} {}{}",
+        link(page_of(attempt), f"Attempt {attempt.number}"),
         label(attempt.get_outcome_display(), colour),
         f" HTTP {attempt.status_code}" if attempt.status_code else "",
     )
@@ -266,7 +263,7 @@ def story(message: Any, *, contents: bool, renews: bool = False) -> Row:
     """Everything that the page shows around its facts; `renews`: only what changes while somebody looks."""
     attempts = attempts_of(message)
     told: Row = {
-        "standing": standing(message, attempts, contents=contents),
+        "standing": standing(message, attempts),
         "timeline": timeline(message, attempts, contents=contents),
         "may_see": contents,
     }

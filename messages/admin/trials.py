@@ -8,11 +8,10 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from connectors import audit, formats
-from connectors.admin.base import page_of
+from connectors.admin.base import listed, page_of
 from connectors.admin.prefill import example_body
 from connectors.admin.route import may_send
 from connectors.admin.senders import EXAMPLE
@@ -183,7 +182,7 @@ def _page(
         "what": what,
         "original": row,
         "list_title": row._meta.verbose_name_plural.capitalize(),
-        "list_url": reverse(f"admin:connectors_{row._meta.model_name}_changelist"),
+        "list_url": listed(f"connectors_{row._meta.model_name}"),
         "back_url": page_of(row),
         "form": form,
         "outcome": outcome,
