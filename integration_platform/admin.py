@@ -21,6 +21,7 @@ from connectors.admin.base import Audited, ReadOnly, link, page_of
 from integration_platform import history
 from integration_platform.models import LoginTally
 from messages.admin.display import label, moment, second
+from messages.admin.paging import Uncounted
 
 __all__ = ["history"]
 
@@ -73,13 +74,11 @@ class PlatformGroupAdmin(Audited, GroupAdmin, ModelAdmin):
 
 
 @admin.register(Failure)
-class PlatformFailureAdmin(ReadOnly, ModelAdmin):
+class PlatformFailureAdmin(Uncounted, ReadOnly, ModelAdmin):
     """What failed is looked at; its schedule runs it again. To queue it anew by hand would call whatever it names."""
 
     list_display = ("name", "began", "ended", "last_words")
     list_display_links = ("name",)
-    list_per_page = 25
-    show_full_result_count = False
     search_fields = ("name", "func")
     fields = ("name", "func", "began", "ended", "tries", "output")
     readonly_fields = fields

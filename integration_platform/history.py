@@ -18,7 +18,7 @@ from unfold.decorators import display
 
 from connectors.admin.base import ReadOnly, link
 from messages.admin.display import second
-from messages.admin.paging import FixedOrder, UncountedPaginator, key_in
+from messages.admin.paging import FixedOrder, key_in
 
 
 class PersonFilter(admin.SimpleListFilter):
@@ -57,9 +57,6 @@ class PlatformLogEntryAdmin(FixedOrder, ReadOnly, ModelAdmin):
     list_display_links = ("when",)
     list_filter = (PersonFilter, KindFilter, "action_time")
     list_select_related = ("user", "content_type")
-    list_per_page = 25
-    show_full_result_count = False
-    paginator = UncountedPaginator
     looked_up = frozenset({"action_time__gte", "action_time__lt"})  # the filter by time is a range
     search_fields = ("object_repr",)
     search_help_text = "A name or a correlation id, exactly"

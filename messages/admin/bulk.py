@@ -18,7 +18,7 @@ from messages import bulk
 from messages.admin.display import label, moment, status_label
 from messages.admin.evidence import EvidenceAdmin
 from messages.admin.once import ReadOnce
-from messages.admin.paging import PASSING, FixedOrder, UncountedPaginator
+from messages.admin.paging import PASSING, FixedOrder
 from messages.admin.verbs import carry_out, row_of
 from messages.choices import BulkState, BulkVerb, ItemState
 from messages.exceptions import NotPossible
@@ -98,8 +98,6 @@ class BulkAdmin(FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     list_display_links = ("__str__",)
     list_filter = ("state", "verb")
     list_select_related = ("made_by", "started_by")
-    list_per_page = 25
-    paginator = UncountedPaginator
     actions_detail = ("start", "stop")
     change_form_outer_after_template = "admin/messaging/bulk/progress.html"
     fields = (

@@ -12,7 +12,7 @@ from unfold.decorators import display
 from connectors.admin.base import HiddenFromIndex, ReadOnly
 from messages.admin.display import content_type, headers, label, may_see_payloads, moment, payload
 from messages.admin.once import ReadOnce
-from messages.admin.paging import FixedOrder, UncountedPaginator
+from messages.admin.paging import FixedOrder, Uncounted
 from messages.admin.sides import Body
 from messages.choices import OutcomeKind
 from messages.models import Attempt, HourlyCount, Message, Result, SearchKey
@@ -49,9 +49,6 @@ def shown_of(attempt: Attempt, *, contents: bool) -> dict[str, Any]:
 
 class EvidenceAdmin(FixedOrder, ReadOnce, HiddenFromIndex, ReadOnly, ModelAdmin):
     list_select_related: tuple[str, ...] = ("message",)
-    list_per_page = 25
-    show_full_result_count = False
-    paginator = UncountedPaginator
 
 
 @admin.register(Attempt)
@@ -102,12 +99,9 @@ class SearchKeyAdmin(EvidenceAdmin):
 
 
 @admin.register(HourlyCount)
-class HourlyCountAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
+class HourlyCountAdmin(Uncounted, HiddenFromIndex, ReadOnly, ModelAdmin):
     list_display = ("hour", "route", "received", "succeeded", "failed")
     list_select_related = ("route",)
-    list_per_page = 25
-    show_full_result_count = False
-    paginator = UncountedPaginator
     fields = ("route", "hour", "counted_until", "received", "succeeded", "failed")
     readonly_fields = fields
 

@@ -19,7 +19,7 @@ from messages import operate
 from messages.admin import lane_story
 from messages.admin.display import duration, label, moment
 from messages.admin.once import ReadOnce
-from messages.admin.paging import FixedOrder, UncountedPaginator
+from messages.admin.paging import FixedOrder
 from messages.admin.saved_views import WithViews
 from messages.admin.verbs import HeadForm, SkipForm, carry_out
 from messages.choices import Hold, Standstill, Status
@@ -82,9 +82,6 @@ class LaneAdmin(WithViews, FixedOrder, ReadOnce, ReadOnly, ModelAdmin):
     list_filter = (WorkFilter, "hold", "route")
     actions_detail = ("try_now", "retry_head", "skip_head", "pause", "resume")
     list_select_related = ("route", *(f"route__{name}" for name in WITH_STANDING))
-    list_per_page = 25
-    show_full_result_count = False
-    paginator = UncountedPaginator
     search_fields = ("key",)
     search_help_text = "An ordering key, exactly"
     change_form_outer_before_template = "admin/messaging/lane/standing.html"

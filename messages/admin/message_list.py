@@ -15,7 +15,7 @@ from messages.admin.display import STATUS_COLOURS, duration, roughly, second
 from messages.admin.evidence import error_in_words
 from messages.admin.keyset import KeysetPages
 from messages.admin.narrowing import NAMES, QUICK, Narrowing
-from messages.admin.paging import OLDER, FixedOrder, UncountedPaginator
+from messages.admin.paging import OLDER, FixedOrder
 from messages.admin.saved_views import WithViews
 from messages.choices import BulkVerb, Status
 from messages.models import Attempt, Message, SavedView
@@ -61,9 +61,6 @@ class MessageList(WithViews, FixedOrder):
     list_select_related = ("route", "lane", "result")
     list_before_template = "admin/messaging/message/narrow.html"
     list_fullwidth = True
-    list_per_page = 25
-    show_full_result_count = False
-    paginator = UncountedPaginator
     search_fields = ("correlation_id",)
     search_help_text = "An id or its beginning, 4711 or order:4711"
     actions = ("retry_selected", "cancel_selected")

@@ -46,7 +46,15 @@ class FixedPages:
             self.full_result_count = self.result_count  # type: ignore[attr-defined]
 
 
-class FixedOrder:
+class Uncounted:
+    """A list that says how many rows it has as far as they are counted, and never asks for all of them."""
+
+    list_per_page = 25
+    show_full_result_count = False
+    paginator = UncountedPaginator
+
+
+class FixedOrder(Uncounted):
     """A list in its own order, whatever the address asks for: any other one would sort all rows.
 
     Nor may an address look for anything but the list's own filters and `looked_up`: every other column has no index.

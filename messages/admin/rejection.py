@@ -12,7 +12,7 @@ from unfold.decorators import display
 
 from connectors.admin.base import ReadOnly
 from messages.admin.display import may_see_payloads, moment, payload
-from messages.admin.paging import UncountedPaginator
+from messages.admin.paging import Uncounted
 from messages.models import Rejection
 
 MAX_WORDS = 5
@@ -27,15 +27,12 @@ def is_address(text: str) -> bool:
 
 
 @admin.register(Rejection)
-class RejectionAdmin(ReadOnly, ModelAdmin):
+class RejectionAdmin(Uncounted, ReadOnly, ModelAdmin):
     list_display = ("refused", "reason", "status_code", "route", "target", "remote_address", "shortly", "and_more")
     search_fields = ("request_id", "remote_address", "target", "detail")  # `get_search_results` says how
     search_help_text = "Request id, address of the caller, or words of the detail or of the address that was asked for"
     list_filter = ("reason", "route")
     list_select_related = ("route",)
-    list_per_page = 25
-    show_full_result_count = False
-    paginator = UncountedPaginator
     sortable_by = ("refused",)
     fields = (
         "refused",
