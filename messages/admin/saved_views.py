@@ -64,8 +64,13 @@ class SavedViewAdmin(HiddenFromIndex, ReadOnly, ModelAdmin):
         query = lasting(request.POST.get("query", ""))
         return redirect(f"{reverse(f'admin:messaging_{which}_changelist')}?{query}")
 
-    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
-        return redirect("admin:messaging_message_changelist")
+    def delete_model(self, request: HttpRequest, obj: SavedView) -> None:
+        request.platform_list = obj.list  # type: ignore[attr-defined] # the answer, below, is not told what is gone
+        super().delete_model(request, obj)
+
+    def response_delete(self, request: Any, obj_display: str, obj_id: Any) -> HttpResponse:
+        """Back to the list that the view was one of."""
+        return redirect(f"admin:messaging_{request.platform_list}_changelist")
 
 
 class WithViews:

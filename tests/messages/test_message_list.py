@@ -279,6 +279,15 @@ def test_view_is_deleted_by_its_owner_alone(admin_client: Client) -> None:
         assert SavedView.objects.exists() is left
 
 
+@pytest.mark.parametrize("which", SavedView.List.values)
+def test_who_deletes_a_view_is_back_on_its_list(admin_client: Client, admin_user: User, which: str) -> None:
+    view = SavedView.objects.create(owner=admin_user, list=which, name="mine")
+
+    answer = admin_client.post(reverse("admin:messaging_savedview_delete", args=[view.pk]), {"post": "yes"})
+
+    assert answer.headers["Location"] == f"/admin/messaging/{which}/"
+
+
 # --- the command palette ---------------------------------------------------------------------------------------------
 
 
