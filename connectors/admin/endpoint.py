@@ -1,5 +1,6 @@
 """Endpoints: where and how we call an application."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -36,6 +37,7 @@ CIRCUIT_FIELDS = tuple(
     f"circuit_{name}" for name in ("enabled", "failure_share", "minimum_calls", "window_seconds", "open_seconds")
 )
 WARN_BEFORE = timedelta(days=30)
+REPLACE = "Replace it."
 LIMIT_FIELDS = ("max_concurrent", "rate_calls", "rate_per")
 WITH_USUAL_VALUE = (*CIRCUIT_FIELDS[1:], "rate_per")
 USED_WHERE = {
@@ -187,10 +189,6 @@ class EndpointAdmin(Pausable, NamedAdmin):
         ("Limits", {"fields": LIMIT_FIELDS, "classes": ("collapse",)}),
         ("Circuit breaker", {"fields": CIRCUIT_FIELDS, "classes": ("collapse",)}),
     )
-    uses_fieldsets = (
-        ("Now", {"fields": ("circuit_link", "certificate_end")}),
-        ("Used by", {"fields": ("route_links",)}),
-    )
     readonly_fields = ("route_links", "circuit_link", "certificate_end")
     actions_detail = ("test", *Pausable.actions_detail)
 
@@ -198,9 +196,8 @@ class EndpointAdmin(Pausable, NamedAdmin):
         """How it stands comes first. Who may only look sees which scheme it is, and no empty fields for its secrets."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is not None:
-            first, *others = fieldsets[: -len(self.uses_fieldsets)]
-            now = [name for _, options in self.uses_fieldsets for name in options["fields"]]
-            fieldsets = (first, ("Now", {"fields": tuple(now)}), *others)
+            first, *others = fieldsets
+            fieldsets = (first, ("Now", {"fields": ("circuit_link", "certificate_end", "route_links")}), *others)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
         plain = {"Authentication": {"fields": ("auth_scheme",)}, "TLS": {"fields": ("tls_ca", "tls_certificate")}}
@@ -236,7 +233,7 @@ class EndpointAdmin(Pausable, NamedAdmin):
 
     @display(description="Client certificate")
     def certificate_end(self, endpoint: Endpoint) -> str:
-        return certificate_in_words(endpoint) or "None"
+        return str(certificate_of(endpoint) or "None")
 
     @display(description="Routes")
     def route_links(self, endpoint: Endpoint) -> SafeString:
@@ -244,19 +241,32 @@ class EndpointAdmin(Pausable, NamedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if (said := certificate_in_words(obj)).endswith("Replace it."):
-            self.message_user(request, f"Client certificate: {said}", level="warning")
+        certificate = certificate_of(obj)
+        if certificate is not None and certificate.advice:
+            self.message_user(request, f"Client certificate: {certificate}", level="warning")
         for warning in advice(obj):
             self.message_user(request, warning, level="warning")
 
 
-def certificate_in_words(endpoint: Endpoint) -> str:
-    """Until when it is good, and that it has to be replaced soon; empty without one."""
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Until when a client certificate is good, in a sentence; and another one for what has to be done about it."""
+
+    said: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.said} {self.advice}".strip()
+
+
+def certificate_of(endpoint: Endpoint) -> Certificate | None:
     end = endpoint.certificate_ends_at
     if end is None:
-        return ""
+        return None
     left = end - timezone.now()
     when = f"{end:%Y-%m-%d %H:%M} UTC"
     if left <= timedelta():
-        return f"Ended on {when}: the destination will refuse it. Replace it."
-    return f"Good until {when}{f', for {left.days} more days. Replace it.' if left < WARN_BEFORE else '.'}"
+        return Certificate(f"Ended on {when}: the destination will refuse it.", REPLACE)
+    if left < WARN_BEFORE:
+        return Certificate(f"Good until {when}, for {left.days} more days.", REPLACE)
+    return Certificate(f"Good until {when}.")
