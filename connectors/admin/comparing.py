@@ -13,7 +13,7 @@ SHOWN_LINES = 1_000
 def difference(old: str, new: str) -> list[tuple[str, str]]:
     """Changed lines with their surroundings, as (kind, text); kind is "added", "removed" or "same".
 
-    None for texts that are too long.
+    No lines for texts that are too long.
     """
     if max(len(old), len(new)) > COMPARED_CHARACTERS:
         return []

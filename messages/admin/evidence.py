@@ -83,7 +83,7 @@ class ResultAdmin(EvidenceAdmin):
 
     @display(description="Error")
     def error_shown(self, result: Result) -> str:
-        return error_in_words(result.error)
+        return error_in_words(result.error) or "–"
 
     @display(description="Response")
     def body_shown(self, result: Result) -> SafeString:
@@ -107,14 +107,14 @@ class HourlyCountAdmin(Uncounted, HiddenFromIndex, ReadOnly, ModelAdmin):
 
 
 def error_in_words(error: Any) -> str:
-    """What a result says went wrong, in one line."""
-    return str(error.get("detail") or error.get("title")) if error else "–"
+    """What a result says went wrong, in one line; empty where nothing did."""
+    return str(error.get("detail") or error.get("title")) if error else ""
 
 
 def wrong_with(message: Message) -> str:
     """What went wrong with it last, in one line; empty where nothing did. One query more while it has no result."""
     result: Result | None = getattr(message, "result", None)
     if result is not None:
-        return error_in_words(result.error) if result.error else ""
+        return error_in_words(result.error)
     newest = message.attempt_set.order_by("-number", "-pk").values_list("detail", flat=True).first()
     return newest or ""

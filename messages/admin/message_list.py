@@ -117,7 +117,7 @@ class MessageList(WithViews, FixedOrder):
     @display(description="Error")
     def fault(self, message: Any) -> SafeString:
         result = getattr(message, "result", None)
-        told = error_in_words(result.error) if result is not None and result.error else ""
+        told = "" if result is None else error_in_words(result.error)
         text = told or getattr(message, "last_detail", "")
         if not text:
             return format_html('<span class="platform-none">{}</span>', "–")
