@@ -3,15 +3,17 @@
 The shell commands need curl and openssl, which are on nearly every machine; SECRET is typed in there, never shown here.
 """
 
-import re
 import shlex
 
+from connectors.admin.proofs import Part, Parts, proof_of
 from connectors.choices import Encoding, Scheme
 from connectors.models import Credential
 
 JSON = "-H 'Content-Type: application/json'"
 EXAMPLE = '{"id": "4711"}'
 HEX_OF = "| sed 's/^.* //'"  # some versions of openssl write the name of the digest before it
+
+VARIABLES = {Part.TIME: '"$TIME"', Part.BODY: '"$BODY"', Part.SIGNATURE: '"$SIGNATURE"'}
 
 SHORTLY = {
     Scheme.API_KEY: "a key sent with each request.",
@@ -89,15 +91,13 @@ def _commands(credential: Credential, curl: str) -> str:
 
 
 def _generic(credential: Credential, curl: str) -> str:
-    template = credential.template or ("{timestamp}.{body}" if credential.timestamp_header else "{body}")
-    variables = {"{timestamp}": '"$TIME"', "{body}": '"$BODY"'}
-    parts = [part for part in re.split(r"(\{timestamp\}|\{body\})", template) if part]
-    content = "".join(variables.get(part) or shlex.quote(part) for part in parts)
-    header = credential.header or "X-Signature"
-    headers = [shlex.quote(f"{header}: {credential.prefix}") + '"$SIGNATURE"']
-    if credential.timestamp_header:
-        headers.append(f'"{credential.timestamp_header}: $TIME"')
-    return _signed(curl, content, *headers, encoding=credential.encoding, algorithm=credential.algorithm)
+    proof = proof_of(credential)
+    headers = [f"{shlex.quote(f'{name}: ')}{_in_shell(parts)}" for name, parts in proof.headers.items()]
+    return _signed(curl, _in_shell(proof.content), *headers, encoding=proof.encoding, algorithm=proof.algorithm)
+
+
+def _in_shell(parts: Parts) -> str:
+    return "".join(VARIABLES[part] if isinstance(part, Part) else shlex.quote(part) for part in parts)
 
 
 def _signed(curl: str, content: str, *headers: str, encoding: str = Encoding.HEX, algorithm: str = "sha256") -> str:

@@ -3,6 +3,7 @@ own library."""
 
 import base64
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import stripe
 from django.test import Client
 from django.urls import reverse
 
+from connectors.admin.proofs import proof_of
 from connectors.admin.snippets import request_in_node, request_in_python, snippets
 from connectors.choices import Scheme
 from connectors.models import Application, Credential
@@ -66,8 +68,10 @@ def test_request_is_proven(
     credential = credential_of(scheme, options)
     secret = SECRETS.get(Scheme(scheme), 'it\'s a "secret"')
 
-    request = sent(door, command, write(credential, door.url("/webhooks/first"), BODY), secret)
+    script = write(credential, door.url("/webhooks/first"), BODY)
+    request = sent(door, command, script, secret)
 
+    assert {len(re.findall(rf"['\"]{name}['\"]:", script)) for name in proof_of(credential).headers} == {1}
     assert (request.body, request.header("Content-Type")) == (BODY.encode(), "application/json")
     headers = {name.lower(): value.encode() for name, value in request.headers}
     given = {"names": ["sender"], **credential.options}
