@@ -32,18 +32,22 @@ class UncountedPaginator(Paginator):
         return count
 
 
-class FixedPages:
-    """For a change list: its order, and no word about how many rows there are in all."""
-
-    fixed: list[str]
-
-    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[str]:
-        return self.fixed
+class UncountedPages:
+    """For a change list: no word about how many rows there are in all."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)  # type: ignore[misc]
         if not self.has_active_filters and not self.query:  # type: ignore[attr-defined]
             self.full_result_count = self.result_count  # type: ignore[attr-defined]
+
+
+class FixedPages:
+    """For a change list: its order."""
+
+    fixed: list[str]
+
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[str]:
+        return self.fixed
 
 
 class Uncounted:
@@ -52,6 +56,10 @@ class Uncounted:
     list_per_page = 25
     show_full_result_count = False
     paginator = UncountedPaginator
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        base: Any = super().get_changelist(request, **kwargs)  # type: ignore[misc]
+        return type("UncountedChangeList", (UncountedPages, base), {})
 
 
 class FixedOrder(Uncounted):
@@ -71,5 +79,5 @@ class FixedOrder(Uncounted):
         return name in self.looked_up or name in {getattr(one, "parameter_name", one) for one in filters}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
-        base: Any = super().get_changelist(request, **kwargs)  # type: ignore[misc]
+        base: Any = super().get_changelist(request, **kwargs)
         return type("FixedChangeList", (FixedPages, base), {"fixed": list(self.ordering)})

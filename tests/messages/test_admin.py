@@ -268,6 +268,18 @@ def test_odd_addresses_of_the_list_are_harmless(admin: Client, query: dict[str, 
     assert not answer.context["cl"].add_facets
 
 
+@pytest.mark.parametrize("which", ["rejection", "hourlycount", "attempt", "message"])
+def test_list_that_is_not_narrowed_offers_no_way_to_all_of_it(admin: Client, which: str) -> None:
+    {
+        "rejection": factories.RejectionFactory,
+        "hourlycount": factories.HourlyCountFactory,
+        "attempt": factories.AttemptFactory,
+        "message": factories.MessageFactory,
+    }[which]()
+
+    assert "Show all" not in admin.get(f"/admin/messaging/{which}/").content.decode()
+
+
 def test_newest_message_is_first_and_no_other_order_is_offered(admin: Client) -> None:
     first, second = factories.MessageFactory(), factories.MessageFactory()
 
@@ -371,7 +383,7 @@ def test_lane_shows_its_head_depth_and_messages(admin: Client) -> None:
     text = text_of(admin, change_page(head.lane))
 
     assert change_page(head) in text
-    assert "(2 h 5 min)" in text
+    assert "(2 h 5 min ago)" in text
     assert f"{messages_page}?lane={head.lane_id}" in text
 
 
