@@ -274,7 +274,7 @@ class CredentialAdmin(Audited, HiddenFromIndex, ModelAdmin):
         address = webhook_address(getattr(credential, "reached_at", "/"), route.slug if route else "ROUTE")
         return format_html_join(
             "",
-            '<details class="mb-2"{}><summary class="cursor-pointer">{}</summary>'
+            '<details class="platform-fold mb-2"{}><summary class="cursor-pointer">{}</summary>'
             '<pre class="platform-json" tabindex="0">{}</pre></details>',
             ((" open" * (place == 0), *one) for place, one in enumerate(snippets(credential, address))),
         )

@@ -233,7 +233,7 @@ class EndpointAdmin(Pausable, NamedAdmin):
 
     @display(description="Client certificate")
     def certificate_end(self, endpoint: Endpoint) -> str:
-        return str(certificate_of(endpoint) or "None")
+        return str(certificate_of(endpoint) or "Not set")
 
     @display(description="Routes")
     def route_links(self, endpoint: Endpoint) -> SafeString:

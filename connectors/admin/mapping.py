@@ -93,6 +93,10 @@ class LookupTableAdmin(NamedAdmin):
     readonly_fields = ("mapping_links",)
     parts = frozenset({"field row"})
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        told = {"entries": 'What a value becomes, as JSON: {"Germany": "DE", "France": "FR"}.'}
+        return super().get_form(request, obj, change=change, help_texts=told, **kwargs)
+
     @display(description="Entries")
     def size(self, table: LookupTable) -> int:
         return len(table.entries)

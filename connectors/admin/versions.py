@@ -43,7 +43,8 @@ class VersionInline(ReadOnly, TabularInline):
     def shown(self, version: MappingVersion) -> SafeString:
         rows = version.definition.get("fields")
         title = "expression" if rows is None else "1 field row" if len(rows) == 1 else f"{len(rows)} field rows"
-        return format_html("<details><summary>{}</summary>{}</details>", title, definition_shown(version.definition))
+        fold = '<details class="platform-fold"><summary class="cursor-pointer">{}</summary>{}</details>'
+        return format_html(fold, title, definition_shown(version.definition))
 
 
 @admin.register(MappingVersion)
@@ -119,7 +120,7 @@ def definition_shown(definition: dict[str, Any]) -> SafeString:
     if "expression" in definition:
         return format_html('<pre class="platform-json" tabindex="0">{}</pre>', definition["expression"])
     rows = ((row.get("target", ""), _origin(row), _rest(row)) for row in definition.get("fields", []))
-    shown = format_html_join("", "<tr><th>{}</th><td>← {}</td><td>{}</td></tr>", rows)
+    shown = format_html_join("", "<tr><th>{}</th><td>←\N{NO-BREAK SPACE}{}</td><td>{}</td></tr>", rows)
     return format_html('<table class="platform-headers platform-definition">{}</table>', shown)
 
 

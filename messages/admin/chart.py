@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 WIDTH, HEIGHT = 960, 260
-LEFT, RIGHT, TOP, BOTTOM = 64, 8, 12, 48
+LEFT, RIGHT, TOP, BOTTOM = 8, 104, 36, 56
+"""The numbers stand on the right: a narrow screen shows the newest hours first, and what they count beside them."""
 LINES = 4
 EVERY = 3
 """Hours from one label to the next."""
@@ -39,8 +40,6 @@ def chart(hours: Sequence[Hour]) -> dict[str, Any]:
         "left": LEFT,
         "right": WIDTH - RIGHT,
         "floor": floor,
-        "middle": (WIDTH + LEFT) // 2,
-        "half": TOP + height // 2,
         "lines": [
             {"y": f"{floor - height * line / LINES:.1f}", "text": f"{top * line // LINES:,}"}
             for line in range(LINES + 1)

@@ -11,7 +11,7 @@ from connectors.admin.base import listed, page_of
 from connectors.models import Route
 from messages.admin import overview
 from messages.admin.chart import Hour, chart
-from messages.admin.display import duration, moment
+from messages.admin.display import duration, roughly
 from messages.admin.evidence import error_in_words
 from messages.admin.lane import SILENT_AFTER
 from messages.admin.paging import COUNTED
@@ -126,7 +126,7 @@ def tiles(numbers: overview.Numbers, day: overview.Day) -> list[Row]:
             "bad": numbers.failed + numbers.dead > 0,
         },
         {
-            "title": "Delivered within, 95 %",
+            "title": "95 % delivered within",
             "text": "–" if p95 is None else f"{duration(timedelta(seconds=p95))}",
             "note": "of the last 24 h",
             "url": messages_listed(status__exact=Status.SUCCEEDED, received="day"),
@@ -173,7 +173,7 @@ def rejections(numbers: overview.Numbers) -> Row:
     last = numbers.last_rejection
     return {
         "all": cell(numbers.rejections, "messaging_rejection"),
-        "last": f"{last[0]}, {moment(last[1])}" if last else "",
+        "last": f"{last[0]}, {roughly(timezone.now() - last[1])} ago" if last else "",
     }
 
 

@@ -110,7 +110,7 @@ def signature(lane: Lane) -> str:
 def head_in_words(lane: Any, head: Message) -> SafeString:
     waits = "received" if head.status == Status.DEAD else "waiting since"
     return format_html(
-        "{} {}, {} {} ({})",
+        "{} {}, {} {} ({} ago)",
         *(status_label(head.status), link(page_of(head), head), waits, moment(head.received_at)),
         duration(lane.read_at - head.received_at),
     )

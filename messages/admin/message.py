@@ -46,7 +46,7 @@ class MessageAdmin(MessageList, ReadOnce, ReadOnly, ModelAdmin):
     change_form_outer_before_template = "admin/messaging/message/standing.html"
     change_form_outer_after_template = "admin/messaging/message/story.html"
     fields = (
-        ("route_shown", "lane"),
+        ("route_shown", "lane_shown"),
         ("versions", "pattern"),
         ("received", "completed"),
         ("keys", "idempotency_key"),
@@ -181,6 +181,10 @@ class MessageAdmin(MessageList, ReadOnce, ReadOnly, ModelAdmin):
         changed = message.route.updated_at
         since = f", changed since then, at {changed:%Y-%m-%d %H:%M}" if changed > message.received_at else ""
         return format_html("{}{}", links([message.route]), since)
+
+    @display(description="Lane")
+    def lane_shown(self, message: Message) -> SafeString:
+        return links([message.lane])
 
     @display(description="Trace id (W3C)")
     def trace(self, message: Message) -> SafeString:

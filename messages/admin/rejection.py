@@ -30,7 +30,7 @@ def is_address(text: str) -> bool:
 class RejectionAdmin(Uncounted, ReadOnly, ModelAdmin):
     list_display = ("refused", "reason", "status_code", "route", "target", "remote_address", "shortly", "and_more")
     search_fields = ("request_id", "remote_address", "target", "detail")  # `get_search_results` says how
-    search_help_text = "Request id, address of the caller, or words of the detail or of the address that was asked for"
+    search_help_text = "Request id, caller's address, or words"
     list_filter = ("reason", "route")
     list_select_related = ("route",)
     sortable_by = ("refused",)

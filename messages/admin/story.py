@@ -252,7 +252,7 @@ def _told(message: Message) -> SafeString:
         said = "There is none." if message.is_final else "There is none yet."
         return format_html('<p class="platform-muted">{}</p>', said)
     return format_html(
-        "{}<p>Status {}, {}</p>",
+        '{}<p class="mt-2">Status {}, {}</p>',
         payload(result.body, result.content_type),
         result.status_code,
         result.content_type or "no content type",

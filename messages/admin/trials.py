@@ -71,7 +71,7 @@ def call_endpoint(page: Any, request: HttpRequest, pk: int) -> HttpResponse:
         audit.record(endpoint, by=request.user, text=f"Test call: {endpoint.method} {masked_url(endpoint.url)}")
         trial = delivery.try_out(plan_of(endpoint), form.body_bytes, form.cleaned_data["content_type"])
         outcome = _of_call(trial)
-    what = f"{endpoint.method} {masked_url(endpoint.url)} is really called, once, with its authentication:"
+    what = f"{endpoint.method} {masked_url(endpoint.url)} is really called, once, with the authentication of"
     return _page(page, request, "Test call", what, endpoint, form, outcome, samples)
 
 
