@@ -162,7 +162,7 @@ class Chaos:
         Whoever died of anything else explains nothing: a supervisor, too, may only end what is not well.
         """
         found = []
-        for pid, life in self.tree.lives.items():
+        for pid, life in list(self.tree.lives.items()):  # the keeper goes on to look
             if life.gone is not None and any(
                 life.seen - CONSEQUENCES_SECONDS <= at <= life.gone and session in (None, life.session)
                 for at, session in self._causes
