@@ -16,9 +16,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -26,8 +26,18 @@ from tests.faults.apps import ALL_POINTS, arm, victim_of
 from tests.faults.blocking import end_a_session, keeps_others_waiting
 from tests.faults.checker import Acknowledged, Arrival, Fault, Report, check
 from tests.faults.postgresql import Cluster
-from tests.faults.traffic import KEY, PATH, FailingDestination, Sender, results, route_of
-from tests.faults.tree import Tree, is_busy, kind_of
+from tests.faults.traffic import (
+    KEY,
+    PATH,
+    SHAKY,
+    SYNC_SHARE,
+    SYNC_SHARE_OF_SHAKY,
+    FailingDestination,
+    Sender,
+    results,
+    route_of,
+)
+from tests.faults.tree import Tree, kind_of
 
 STOP_SECONDS = 4.0  # a stopped process sleeps through its lease (2.5 s)
 EVERY_SECONDS = (0.2, 1.0)
@@ -36,11 +46,22 @@ DRAIN_SECONDS = 60.0
 CONSEQUENCES_SECONDS = 20.0  # a cluster whose idle worker was killed hangs, is noticed 8 s later, and killed as a whole
 STOOD_STILL_SECONDS = 1.0  # so late this process is woken where the whole machine is too busy to keep leases
 WHOLE_PLATFORM = "kill everything at once"
+SHAKY_LANES = 4  # of a sender
+MISSING_SECONDS = 150.0  # so much longer it goes on for points that nobody has passed, however busy the machine is
+BACKLOG = 60  # messages that wait before a worker is stopped to see what it does when it goes on
+UNDISTURBED_SECONDS = 5.0  # from then on; what is sent twice during a stop is explained by it
 RARE = frozenset({"platform", "guardian", "worker command", "web server"})  # all that is below them goes as well
 WEIGHTS = dict.fromkeys(RARE, 0.15) | {"operator": 0.3}
 DATABASE = "database"
 SESSION = "database session"
 OPERATED = "messages in an operator's hand"
+OPENED, TRIED, CLOSED = "circuit opened", "circuit tried in vain", "circuit closed again"
+SAID = {
+    OPENED: "The circuit of endpoint shaky opened",
+    TRIED: "The circuit of endpoint shaky stays open",
+    CLOSED: "The circuit of endpoint shaky closed: the destination answers again",
+}
+TOLD = "synchronous calls told of an open circuit"
 
 
 @dataclass(slots=True)
@@ -67,24 +88,28 @@ class Outcome:
 
 @dataclass(slots=True)
 class Plan:
-    """How a run goes. `stops_only`: busy workers are stopped, one at a time, and go on; nothing is killed.
+    """How a run goes. `delay_seconds`: what the destination takes for each answer at least. `pause_seconds`: what a
+    sender waits between two messages. `shaky`: so many senders have a destination that is away again and again.
 
-    `delay_seconds`: what the destination takes for each answer at least.
+    `until_seen`: workers are stopped with calls out, one at a time, and go on, and nothing is killed, until one of them
+    has been seen to send what it must not; nothing is drained then.
     """
 
     seconds: float
     seed: int
     senders: int = 6
     lanes: int = 6
+    shaky: int = 2
+    sync_share: float = SYNC_SHARE
     delay_seconds: float = 0.0
+    pause_seconds: float = 0.0
     fence: bool = True
-    stops_only: bool = False
+    until_seen: bool = False
     points: tuple[str, ...] = ALL_POINTS
     operator: bool = True
     at_least: int = 0
     """Messages that are to be acknowledged, even if it takes longer."""
     every: tuple[float, float] = EVERY_SECONDS
-    give_up_draining_after: float = DRAIN_SECONDS
 
 
 @dataclass(slots=True)
@@ -95,7 +120,9 @@ class Chaos:
     tree: Tree
     cluster: Cluster | None
     chance: random.Random
-    acknowledged: Callable[[], int]
+    senders: list[Sender]
+    arrivals: list[Arrival]
+    """It grows."""
     faults: list[Fault] = field(default_factory=list)
     counted: Counter[str] = field(default_factory=Counter)
     _causes: list[tuple[float, int | None]] = field(default_factory=list)
@@ -103,13 +130,14 @@ class Chaos:
     _over: threading.Event = field(default_factory=threading.Event)
     _timers: list[threading.Timer] = field(default_factory=list)
     _armed: list[tuple[str, Path, float]] = field(default_factory=list)
+    _next_stop: float = 0.0
 
     def run(self) -> None:
         begin = time.monotonic()
         pulse = threading.Thread(target=self._feel_the_pulse, name="pulse", daemon=True)
         pulse.start()
         points = list(self.plan.points)
-        while self._is_wanted(now := time.monotonic(), begin) or self._armed or points:
+        while self._is_wanted(now := time.monotonic(), begin) or self._armed or points or self._misses_circuits():
             passed = len(self.plan.points) - len(points)
             if points and (now - begin) / self.plan.seconds * len(self.plan.points) >= passed:
                 point = points.pop(0)
@@ -117,21 +145,39 @@ class Chaos:
             self._look_at_points()
             if self._is_wanted(now, begin):
                 half_time = now - begin > self.plan.seconds / 2
-                before = self.acknowledged()
+                before = len(self.acknowledged)
                 self._one(database=half_time and not self.counted[DATABASE])
                 time.sleep(self.chance.uniform(*self.plan.every))
                 patience = time.monotonic() + PATIENCE_SECONDS
-                while self.acknowledged() == before and time.monotonic() < patience:
+                while len(self.acknowledged) == before and time.monotonic() < patience:
                     time.sleep(0.05)
             else:
                 time.sleep(0.1)
-            if now - begin > self.plan.seconds + 60:
+            if now - begin > self.plan.seconds + MISSING_SECONDS:
                 break
         for timer in self._timers:
             timer.join()
 
     def _is_wanted(self, now: float, begin: float) -> bool:
-        return now - begin < self.plan.seconds or self.acknowledged() < self.plan.at_least
+        if self.plan.until_seen and self._is_seen():
+            return False
+        return now - begin < self.plan.seconds or len(self.acknowledged) < self.plan.at_least
+
+    @property
+    def acknowledged(self) -> list[Acknowledged]:
+        return [one for sender in self.senders for one in list(sender.acknowledged)]
+
+    def circuits(self) -> dict[str, int]:
+        """How often they did what, so far."""
+        said = {name: self.tree.said(text) for name, text in SAID.items()}
+        return {**said, TOLD: sum(sender.told_of_circuit for sender in self.senders)}
+
+    def _misses_circuits(self) -> bool:
+        return self.plan.shaky > 0 and not all(self.circuits().values())
+
+    def _is_seen(self) -> bool:
+        found = check(self.acknowledged, list(self.arrivals), {}, self.faults)
+        return found.out_of_order + found.unexplained > 0
 
     def end(self) -> None:
         """Everything has come to its end."""
@@ -184,11 +230,9 @@ class Chaos:
             with contextlib.suppress(psutil.Error, IndexError):
                 if kind := kind_of(process):
                     processes.setdefault(kind, []).append(process)
-        busy = [one for one in processes.get("qcluster worker", []) if is_busy(one)]
         draw = self.chance.random()
-        if self.plan.stops_only:
-            if busy and not any(timer.is_alive() for timer in self._timers):  # another has to take its lanes meanwhile
-                self._stop(self.chance.choice(busy), "qcluster worker")
+        if self.plan.until_seen:
+            self._stop_the_latest_caller(processes.get("qcluster worker", []))
         elif self.cluster is not None and (database or draw < 0.05):
             begin = time.monotonic()
             self.cluster.kill()
@@ -221,6 +265,14 @@ class Chaos:
                 self._note(f"kill {kind}", time.monotonic(), hit=frozenset({target.pid}))
                 self._causes.append((time.monotonic(), None if kind in RARE else self.tree.session_of(target.pid)))
                 _send(target, signal.SIGKILL)
+
+    def _stop_the_latest_caller(self, workers: list[psutil.Process]) -> None:
+        """With calls out, and enough behind them. Another takes its lanes; then both have time for what comes of it."""
+        waiting = len(self.acknowledged) - len(self.arrivals)
+        calling = [one for one in workers if self.arrivals and one.pid == self.arrivals[-1].sender]
+        if calling and waiting >= BACKLOG and time.monotonic() >= self._next_stop:
+            self._stop(calling[0], "qcluster worker")
+            self._next_stop = time.monotonic() + STOP_SECONDS + UNDISTURBED_SECONDS
 
     def _stop(self, target: psutil.Process, kind: str) -> None:
         begin = time.monotonic()
@@ -264,53 +316,69 @@ def run(database: str, plan: Plan) -> Outcome:
         tree = Tree(folder, cluster.url if cluster else "", key=KEY, url=url, fence=plan.fence, operator=operator)
         stack.callback(tree.stop)
         tree.start()
-        senders = [Sender(number, tree.base, lanes=plan.lanes, seed=plan.seed) for number in range(plan.senders)]
+        senders = _senders(tree.base, plan)
         for sender in senders:
             sender.start()
 
-        def count_acknowledged() -> int:
-            return sum(len(sender.acknowledged) for sender in senders)
-
-        chaos = Chaos(plan, tree, cluster, random.Random(plan.seed), count_acknowledged)
+        chaos = Chaos(plan, tree, cluster, random.Random(plan.seed), senders, destination.arrivals)
         stack.callback(chaos.end)
         chaos.run()
-        acknowledged, inspection = _drain(tree, senders, plan)
-        found = results(tree.base, acknowledged, seconds=min(10.0, plan.give_up_draining_after))
+        if plan.until_seen:
+            _send_home(senders)
+        inspection = {} if plan.until_seen else _drain(tree, senders)
+        acknowledged = chaos.acknowledged
+        found = {} if plan.until_seen else results(tree.base, acknowledged, seconds=10.0)
         arrivals, operated = list(destination.arrivals), tree.operated()
         skipping = {one.lane for one in acknowledged if route_of(one.lane) in ("skipping", "loose")}
         faults = [*chaos.faults, *chaos.deaths(), *_unseen(arrivals, tree)]
         report = check(acknowledged, arrivals, found, faults, skipping=skipping, operated=operated)
         chaos.counted[OPERATED] = len(operated)
+        circuits = chaos.circuits()
+        chaos.counted.update(circuits)
         surprises = [text for sender in senders for text in sender.surprises]
         surprises += [f"Nobody passed the point “{point}”." for point in chaos.not_passed()]
+        surprises += [f"No {name}." for name, count in circuits.items() if plan.shaky and not count]
         seconds = time.monotonic() - begin
         return Outcome(database, seconds, report, chaos.faults, chaos.counted, inspection, surprises, tree.log())
+
+
+def _senders(base: str, plan: Plan) -> list[Sender]:
+    kinds = [(f"s{number}", plan.lanes, plan.sync_share) for number in range(plan.senders)]
+    kinds += [(f"{SHAKY}{number}", SHAKY_LANES, SYNC_SHARE_OF_SHAKY) for number in range(plan.shaky)]
+    options: dict[str, Any] = {"seed": plan.seed, "pause_seconds": plan.pause_seconds}
+    return [Sender(name, base, lanes=lanes, sync_share=share, **options) for name, lanes, share in kinds]
 
 
 def _unseen(arrivals: list[Arrival], tree: Tree) -> list[Fault]:
     """Processes that were gone before anybody saw them: they were killed while they started."""
     begin, end = (min(one.at for one in arrivals), max(one.at for one in arrivals)) if arrivals else (0.0, 0.0)
-    unseen = {one.sender for one in arrivals} - tree.lives.keys() - {0}
+    unseen = {one.sender for one in arrivals} - set(tree.lives) - {0}
     return [Fault("death", begin, end, frozenset({pid})) for pid in unseen]
 
 
-def _drain(tree: Tree, senders: list[Sender], plan: Plan) -> tuple[list[Acknowledged], dict[str, int]]:
+def _drain(tree: Tree, senders: list[Sender]) -> dict[str, int]:
     """Everything that was begun is acknowledged and comes to its end; what crashed too often is retried by a person."""
     tree.send_operator_home()
-    end = time.monotonic() + plan.give_up_draining_after
+    end = time.monotonic() + DRAIN_SECONDS
     for sender in senders:
         sender.stop()
     while any(sender.is_alive() for sender in senders) and time.monotonic() < end:
         tree.inspection("revive")
         time.sleep(0.3)
-    for sender in senders:
-        sender.give_up.set()
-        sender.join()
+    _send_home(senders)
     while True:
         inspection = tree.inspection("revive")
         if (not inspection["open"] and not inspection["lanes with work"]) or time.monotonic() > end:
-            return [one for sender in senders for one in sender.acknowledged], inspection
+            return inspection
         time.sleep(0.3)
+
+
+def _send_home(senders: list[Sender]) -> None:
+    for sender in senders:
+        sender.stop()
+        sender.give_up.set()
+    for sender in senders:
+        sender.join()
 
 
 def table(outcome: Outcome, seed: int) -> str:
@@ -329,6 +397,8 @@ def table(outcome: Outcome, seed: int) -> str:
         ("acknowledged", f"{report.acknowledged:,}"),
         ("arrivals", f"{report.arrivals:,}"),
         ("messages in an operator's hand", f"{faults[OPERATED]:,}"),
+        ("circuits opened, tried in vain, closed again", f"{faults[OPENED]}, {faults[TRIED]}, {faults[CLOSED]}"),
+        ("synchronous calls answered that a circuit is open", f"{faults[TOLD]:,}"),
         ("repeats, each with the same key and around a fault of its sender", report.repeats),
         ("repeats without a fault of their sender", report.unexplained),
         ("lost", report.lost),

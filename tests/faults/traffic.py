@@ -1,4 +1,4 @@
-"""Source applications that do not give up, and a destination that fails at random, seeded."""
+"""Source applications that do not give up, and a destination that fails at random, seeded, and is away at times."""
 
 import random
 import threading
@@ -15,19 +15,25 @@ KEY = "shop-key-of-the-faults"
 PATH = "/orders"
 TIMEOUT_SECONDS = 20.0
 SYNC_SHARE = 0.15
+SYNC_SHARE_OF_SHAKY = 0.5
 # the routes of a sender's lanes, in turn; a lane's name ends with its number
 ROUTES = ("orders", "orders", "orders", "narrow", "skipping", "loose")
 REFUSED_SHARE = 0.1  # of what comes on `skipping`
+SHAKY = "shaky"
+"""The route whose destination is away again and again, and the name of its senders."""
+THERE_CALLS, AWAY_CALLS = 12, 18  # in turn: enough failures to open its circuit (tree.py), and some tries in vain
 
 
 def route_of(lane: str) -> str:
-    return ROUTES[int(lane.partition("-")[2].partition("#")[0]) % len(ROUTES)]
+    sender, _, number = lane.partition("-")
+    return SHAKY if sender.startswith(SHAKY) else ROUTES[int(number.partition("#")[0]) % len(ROUTES)]
 
 
 class FailingDestination(Destination):
     """Answers 200, or 503, or nothing, or late; seed, message and number of the try decide, nothing else.
 
-    `delay_seconds` comes before each answer.
+    While it is away two of three calls on `shaky` are answered 503: some lanes are in somebody's hand, with more to
+    send, when the circuit opens. `delay_seconds` comes before each answer.
     """
 
     def __init__(self, seed: int, delay_seconds: float = 0.0) -> None:
@@ -36,6 +42,7 @@ class FailingDestination(Destination):
         self._delay_seconds = delay_seconds
         self._lock = threading.Lock()
         self._tries: dict[tuple[str, int], int] = {}
+        self._shaky_calls = 0
         self.arrivals: list[Arrival] = []
         self.answers(PATH, self._decide)
 
@@ -45,12 +52,19 @@ class FailingDestination(Destination):
         with self._lock:
             tried = self._tries[name] = self._tries.get(name, 0) + 1
             chance = self._chance(name, tried)
-            refused = route_of(body["lane"]) == "skipping" and self._chance(name) < REFUSED_SHARE
-            answer = Answer(422) if refused else self._answer(chance)
+            route = route_of(body["lane"])
+            refused = route == "skipping" and self._chance(name) < REFUSED_SHARE
+            away = route == SHAKY and self._is_away()
+            answer = Answer(503) if away else Answer(422) if refused else self._answer(chance)
             confirmed = answer.status == 200 and answer.raw is None
             key, sender = request.header("Idempotency-Key"), int(request.header(SENDER) or 0)
             self.arrivals.append(Arrival(*name, key=key, at=request.received_at, confirmed=confirmed, sender=sender))
         return answer
+
+    def _is_away(self) -> bool:
+        """Calls are counted, no time: a busy machine sees the same."""
+        self._shaky_calls += 1
+        return self._shaky_calls % (AWAY_CALLS + THERE_CALLS) < AWAY_CALLS and self._shaky_calls % 3 != 0
 
     def _chance(self, *of: Any) -> float:
         return random.Random(f"{self._seed}:{of}").random()
@@ -67,15 +81,21 @@ class FailingDestination(Destination):
 class Sender(threading.Thread):
     """Pushes numbered messages of its lanes; the next one of a lane only when the one before was acknowledged."""
 
-    def __init__(self, number: int, base: str, *, lanes: int, seed: int) -> None:
-        super().__init__(name=f"sender-{number}", daemon=True)
+    def __init__(
+        self, name: str, base: str, *, lanes: int, seed: int, sync_share: float, pause_seconds: float = 0.0
+    ) -> None:
+        super().__init__(name=f"sender-{name}", daemon=True)
         self._base = base
-        self._chance = random.Random(f"{seed}:{number}")
-        self._next = {f"s{number}-{lane}": 1 for lane in range(lanes)}
+        self._chance = random.Random(f"{seed}:{name}")
+        self._next = {f"{name}-{lane}": 1 for lane in range(lanes)}
+        self._sync_share = sync_share
+        self._pause_seconds = pause_seconds
         self._stop_wanted = threading.Event()
         self.give_up = threading.Event()
         self.acknowledged: list[Acknowledged] = []
         self.surprises: list[str] = []
+        self.told_of_circuit = 0
+        """How often a call was answered that a circuit is open."""
 
     def stop(self) -> None:
         """It still sees to it that what it has begun is acknowledged."""
@@ -86,12 +106,13 @@ class Sender(threading.Thread):
             http.headers["X-API-Key"] = KEY
             while not self._stop_wanted.is_set():
                 lane = self._chance.choice(list(self._next))
-                pattern = "sync" if self._chance.random() < SYNC_SHARE else "async"
+                pattern = "sync" if self._chance.random() < self._sync_share else "async"
                 number = self._next[lane]
                 # where nothing orders them each message has a lane of its own
                 place = (f"{lane}#{number}", 1) if route_of(lane) == "loose" else (lane, number)
                 if self._push(http, *place, pattern):
                     self._next[lane] += 1
+                self._stop_wanted.wait(self._pause_seconds)
 
     def _push(self, http: requests.Session, lane: str, number: int, pattern: str) -> bool:
         """Tries until it is acknowledged. False if it was told to give up."""
@@ -111,6 +132,7 @@ class Sender(threading.Thread):
                 continue
             last = f"{response.status_code} {response.text[:300]}"
             correlation_id = response.headers.get("X-Correlation-ID", "")
+            self.told_of_circuit += response.status_code == 503 and "/problems/circuit-open" in response.text
             cancelled = response.status_code == 409 and "/problems/cancelled" in response.text
             # the first is still running; the lane, or the platform, is not well
             if response.status_code in (409, 503) and not cancelled:

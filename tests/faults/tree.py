@@ -26,9 +26,12 @@ applications:
     endpoints:
       - {{slug: orders, url: "{url}", timeout_seconds: 5}}
       - {{slug: narrow, url: "{url}", timeout_seconds: 5, max_concurrent: 4}}
+      - {{slug: shaky, url: "{url}", timeout_seconds: 2, circuit: {{failure_share: 0.25, minimum_calls: 4,
+          window_seconds: 10, open_seconds: 0.5}}}}
 routes:
   - {{slug: orders, endpoint: orders, ordering_key: lane, on_failure: block, {common}}}
   - {{slug: narrow, endpoint: narrow, ordering_key: lane, on_failure: block, {common}}}
+  - {{slug: shaky, endpoint: shaky, ordering_key: lane, on_failure: block, {common}}}
   - {{slug: skipping, endpoint: orders, ordering_key: lane, on_failure: skip, {common}}}
   - {{slug: loose, endpoint: orders, ordering: none, on_failure: skip, {common}}}
 """
@@ -151,8 +154,15 @@ class Tree:
                 process.wait()
 
     def log(self) -> str:
+        return self._whole_log()[-6000:]
+
+    def said(self, text: str) -> int:
+        """How often its processes have logged this."""
+        return self._whole_log().count(text)
+
+    def _whole_log(self) -> str:
         path = self.folder / "log.txt"
-        return path.read_text(errors="replace")[-6000:] if path.exists() else ""
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def send_operator_home(self) -> None:
         """What he has left paused is resumed by `inspection("revive")`."""
@@ -227,11 +237,3 @@ def kind_of(process: psutil.Process) -> str:
     if line.endswith("manage.py worker"):
         return "worker command"
     return ""
-
-
-def is_busy(process: psutil.Process) -> bool:
-    """Whether a worker of a qcluster has a task in hand."""
-    try:
-        return " processing " in " ".join(process.cmdline())
-    except psutil.Error:
-        return False
