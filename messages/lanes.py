@@ -49,14 +49,15 @@ def suspect_waits(without: Collection[int] = ()) -> bool:
     return bool(_suspects.rows(frozenset(without)))
 
 
-def _overdue_suspect(now: Any) -> dict[str, Any]:
+def overdue_suspect(now: Any) -> dict[str, Any]:
+    """The conditions of a lane that has to run alone, and has been waiting too long for a worker that has no other."""
     return {"strikes__gte": SUSPECT_STRIKES, "due_at__lte": now - SUSPECT_PATIENCE}
 
 
 _due_routes = Prepared(lambda now, without: routes_with_due_lanes(now, without=without).values("pk")[:1])
 _suspects = Prepared(
     lambda now, without: (
-        Lane.objects.due(now).without_endpoints(without).filter(**_overdue_suspect(now)).values("pk")[:1]
+        Lane.objects.due(now).without_endpoints(without).filter(**overdue_suspect(now)).values("pk")[:1]
     )
 )
 _to_claim = Prepared(
@@ -129,7 +130,7 @@ def _claim_suspect(
     before = lease_clock()
     with write():
         due = free(Lane.objects.flowing(clock()).without_endpoints(without)).filter(strikes__gte=SUSPECT_STRIKES)
-        found = list(due.filter(**_overdue_suspect(clock()))[:1]) or list(due[:1])
+        found = list(due.filter(**overdue_suspect(clock()))[:1]) or list(due[:1])
         if found and found[0].strikes >= MAX_STRIKES:
             declare_crashed(found[0], policies)
             return []

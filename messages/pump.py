@@ -146,7 +146,10 @@ class Pump:
                     )
                     if self._guarded(lambda: catalogue.remembered().unusable):  # what hides their lanes: look anew
                         self._guarded(catalogue.unusable)
-                self._clearing = self._clearing and bool(self._hands)
+                if self._clearing and not self._hands:
+                    self._clearing = False
+                    if not self._ends:
+                        self._guarded(self._claim_overdue)
                 may_claim = not self._ends and not self._clearing and not self._has_suspect
                 if may_claim and now >= next_look and not self._guarded(self._claim):
                     next_look = now + LOOK_SECONDS
@@ -254,6 +257,13 @@ class Pump:
             self._claim_sparingly(plans, min(room, self._threads), without=full)
         return len(self._hands) > held
 
+    def _claim_overdue(self) -> None:
+        """The lane that everything has made room for, if it is of an endpoint that is spared: `lanes.claim` knows the
+        others, and would give away the room before `_claim_sparingly` comes to this one."""
+        plans = catalogue.by_id()
+        full = self._slow | catalogue.remembered().unusable.keys()
+        self._claim_sparingly(plans, 1, without=full, overdue=True)
+
     def _hold(self, claims: list[Claim]) -> None:
         plans = catalogue.remembered().by_id
         if any(claim.route_id not in plans for claim in claims):
@@ -261,7 +271,9 @@ class Pump:
         for claim in claims:
             self._hands[claim.lane_id] = Hand(claim, plans[claim.route_id], time.monotonic())
 
-    def _claim_sparingly(self, plans: Mapping[int, RoutePlan], room: int, *, without: set[int]) -> None:
+    def _claim_sparingly(
+        self, plans: Mapping[int, RoutePlan], room: int, *, without: set[int], overdue: bool = False
+    ) -> None:
         """Lanes of endpoints that have limits, and one lane of each endpoint that is to be tried again."""
         ready = set(breaker.ready()) - without
         endpoints = {plan.endpoint.id: plan.endpoint for plan in plans.values()}
@@ -275,6 +287,7 @@ class Pump:
                 owner=self._owner,
                 policies=_policies(plans),
                 alone=not self._hands,
+                overdue=overdue,
             )
             self._hold(claims)
             if self._has_suspect:

@@ -31,8 +31,13 @@ def claim(
     owner: str,
     policies: Mapping[int, Policy],
     alone: bool,
+    overdue: bool = False,
 ) -> list[Claim]:
-    """Takes up to `count` due lanes of one endpoint; with `probes` one, if nobody else tries the endpoint."""
+    """Takes up to `count` due lanes of one endpoint; with `probes` one, if nobody else tries the endpoint.
+
+    `alone` says that the caller holds none: only then it may get one that has to run alone, if no other is due. With
+    `overdue` nothing but such a one, which has been waiting too long.
+    """
     before = lease_clock()
     with write():
         room = limits.room(endpoint, 1 if probes else count)
@@ -43,6 +48,8 @@ def claim(
             due = due.filter(route__endpoint__circuit__retry_at=None)
         if not alone:
             due = due.filter(strikes__lt=SUSPECT_STRIKES)
+        if overdue:
+            due = due.filter(**lanes.overdue_suspect(clock()))
         found = list(lanes.free(due).order_by("strikes", "due_at")[:room])
         if found and found[0].strikes >= MAX_STRIKES:
             lanes.declare_crashed(found[0], policies)

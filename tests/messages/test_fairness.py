@@ -6,12 +6,13 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from connectors.catalogue import RoutePlan
+from connectors.catalogue import RoutePlan, catalogue
 from messages import lanes
 from messages.choices import Status
 from messages.lanes import MAX_STRIKES, SUSPECT_PATIENCE, SUSPECT_STRIKES
 from messages.models import Lane, Message
 from tests.destination import Answer, Destination
+from tests.factories import EndpointFactory
 from tests.messages.conftest import Running, claim, configure_route, push
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -101,3 +102,27 @@ def test_overdue_suspect_that_killed_too_many_ends_although_others_wait() -> Non
     suspect.refresh_from_db()
     assert suspect.status == Status.DEAD
     assert [one.lane_id for one in taken] == [Lane.objects.get(key="other").pk]
+
+
+@pytest.mark.parametrize("busy", ["orders", "narrow"])
+def test_suspect_lane_of_an_endpoint_that_has_limits_gets_its_turn_while_others_are_busy(
+    destination: Destination, busy: str
+) -> None:
+    """Whether the others are its neighbours, or lanes of an endpoint without limits."""
+    destination.answers("/orders", Answer(200, delay_seconds=0.02))
+    configure_route(destination.url("/orders"), ordering_key="lane")
+    EndpointFactory(slug="narrow", url=destination.url("/orders"), max_concurrent=4)
+    configure_route(destination.url("/orders"), slug="narrow", endpoint="narrow", ordering_key="lane")
+    routes = {plan.slug: plan for plan in catalogue.by_id().values()}
+    for key in ("busy 1", "busy 2"):
+        for _ in range(400):
+            push(routes[busy], key)
+    with Running():
+        destination.wait_for(10, timeout=20)
+        suspect = suspect_lane(routes["narrow"], SUSPECT_STRIKES)
+
+        wait_until_done(suspect, seconds=30)
+
+        (request,) = [one for one in destination.received("/orders") if one.json()["lane"] == "suspect"]
+        assert request.in_flight == 1
+        assert Lane.objects.get(key="busy 1").depth > 0
