@@ -4,12 +4,14 @@ A moment that a step sets is a `Span`, seconds from that step. Once it has been 
 and stays it until a step sets it again.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from messages.choices import FINAL_STATUSES, OPEN_STATUSES, Hold, OutcomeKind, Status
 
 LEASE = 3600.0
+PATIENCE = timedelta(seconds=5)
 PERMANENT = {OutcomeKind.REFUSED, OutcomeKind.MAPPING_FAILED, OutcomeKind.NOT_SENT}
 CRASHED = "The message could not be processed"
 CANCELLED = "The message was cancelled"
@@ -27,6 +29,28 @@ NOW = Span()
 LEASED = Span(LEASE, LEASE)
 
 
+@dataclass(eq=False)
+class EndpointModel:
+    """`at_once`: so many calls may be out, each with a permit, which is its lane and token; None: any number."""
+
+    at_once: int | None = None
+    permits: set[tuple["LaneModel", int]] = field(default_factory=set)
+    full: bool = False
+    """Somebody found no room: its lanes are not due until a permit comes back, or is lost together with its process."""
+    paused: bool = False
+
+    def room(self, wanted: int) -> int:
+        if self.at_once is None:
+            return wanted
+        free = min(wanted, self.at_once - len(self.permits))
+        self.full = self.full or not free
+        return free
+
+    def give_back(self, permits: set[tuple["LaneModel", int]]) -> None:
+        self.permits -= permits
+        self.full = False
+
+
 @dataclass
 class RouteModel:
     """`delays`: seconds after the first, second … failed attempt, give or take 20 %; after the last one it is dead.
@@ -34,6 +58,7 @@ class RouteModel:
     `stops`: what may have arrived or not is left to a person.
     """
 
+    endpoint: EndpointModel
     blocks: bool
     delays: tuple[float, ...]
     stops: bool = False
@@ -104,17 +129,21 @@ class LaneModel:
         return isinstance(self.lease, datetime) and self.lease > now
 
     def is_due(self, now: datetime) -> bool:
-        ready = isinstance(self.due, datetime) and self.due <= now
-        return ready and not self.hold and not self.route.paused and not self.leased(now)
+        ready = self.due == NOW or (isinstance(self.due, datetime) and self.due <= now)
+        stands = self.hold or self.route.paused or self.route.endpoint.paused or self.route.endpoint.full
+        return ready and not stands and not self.leased(now)
+
+    def due_since(self, now: datetime) -> datetime:
+        return self.due if isinstance(self.due, datetime) else now
 
     def accept(self, pk: int, *, sync: bool, owner: str = "") -> MessageModel:
-        """A synchronous one with an `owner` takes an idle lane."""
-        idle = not self.line and not self.hold
+        """A synchronous one with an `owner` takes an idle lane, if its endpoint may be called."""
+        idle = bool(owner) and self.route.endpoint.room(1) > 0 and not self.line and not self.hold
         self.last += 1
         message = MessageModel(pk, sync, self.last)
         self.line.append(message)
         self.wake()
-        if idle and owner:
+        if idle:
             self.strikes = 0
             self.take(owner)
         return message
@@ -128,6 +157,8 @@ class LaneModel:
         self.owner, self.lease = owner, LEASED
         self.token += 1
         self.strikes += 1
+        if self.route.endpoint.at_once is not None:
+            self.route.endpoint.permits.add((self, self.token))
 
     def read(self, first: int, count: int) -> list[MessageModel]:
         """What a worker that believes `first` to be the head may send, one after the other."""
@@ -284,16 +315,64 @@ def _settled(
     return found
 
 
-def claim(lanes: list[LaneModel], count: int, *, alone: bool, owner: str, now: datetime) -> list[LaneModel]:
-    """The lanes that a worker gets, the longest due first. One whose workers died twice is for a worker by itself."""
-    due = sorted((lane for lane in lanes if lane.is_due(now)), key=lambda lane: lane.due)
-    taken = [lane for lane in due if lane.strikes < 2][:count] or (due[:1] if alone else [])
-    if taken and taken[0].strikes >= 5:
-        taken[0].crash()
+def claim(
+    lanes: list[LaneModel],
+    count: int,
+    *,
+    alone: bool,
+    owner: str,
+    now: datetime,
+    without: Collection[EndpointModel] = (),
+) -> list[LaneModel]:
+    """The lanes that a worker gets, the longest due first; none of the endpoints `without`, nor of one with limits.
+
+    One whose workers died twice is for a worker by itself, which takes it first if it has waited for too long.
+    """
+    heeded = [lane for lane in lanes if lane.route.endpoint not in without]
+    flowing = [lane for lane in heeded if lane.route.endpoint.at_once is None]
+    if alone and any(is_overdue(lane, now) for lane in heeded) and (found := _suspect(flowing, owner, now)):
+        return found
+    taken = [lane for lane in _due(flowing, now) if lane.strikes < 2][:count]
+    for lane in taken:
+        lane.take(owner)
+    return taken or (_suspect(flowing, owner, now) if alone else [])
+
+
+def claim_limited(
+    lanes: list[LaneModel], count: int, *, alone: bool, owner: str, now: datetime, overdue: bool = False
+) -> list[LaneModel]:
+    """Those that a worker gets of the one endpoint that has limits, as many as may be called; suspects come last.
+
+    With `overdue` nothing but a suspect that has waited for too long.
+    """
+    room = lanes[0].route.endpoint.room(count)
+    due = [lane for lane in _due(lanes, now) if is_overdue(lane, now)] if overdue else _due(lanes, now)
+    due = sorted((lane for lane in due if alone or lane.strikes < 2), key=lambda lane: lane.strikes)[:room]
+    if due and due[0].strikes >= 5:
+        due[0].crash()
         return []
+    taken = [lane for lane in due if lane.strikes < 2] or due[:1]
     for lane in taken:
         lane.take(owner)
     return taken
+
+
+def is_overdue(lane: LaneModel, now: datetime) -> bool:
+    return lane.strikes >= 2 and lane.is_due(now) and lane.due_since(now) <= now - PATIENCE
+
+
+def _suspect(lanes: list[LaneModel], owner: str, now: datetime) -> list[LaneModel]:
+    suspects = [lane for lane in _due(lanes, now) if lane.strikes >= 2][:1]
+    if suspects and suspects[0].strikes >= 5:
+        suspects[0].crash()
+        return []
+    for lane in suspects:
+        lane.take(owner)
+    return suspects
+
+
+def _due(lanes: list[LaneModel], now: datetime) -> list[LaneModel]:
+    return sorted((lane for lane in lanes if lane.is_due(now)), key=lambda lane: lane.due_since(now))
 
 
 def promises(lanes: list[LaneModel]) -> None:

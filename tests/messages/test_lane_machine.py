@@ -4,7 +4,7 @@
 its place from the head of its lane (0), a worker's hand by its age among all that ever held the lane (0: the youngest).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,22 +20,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from connectors.catalogue import RoutePlan, catalogue
 from connectors.models import Endpoint, Route
-from messages import bulk, lanes, operate, steering, tasks
+from messages import bulk, lanes, limits, operate, sparing, steering, tasks
 from messages.accepting import Taking
 from messages.choices import BulkState, BulkVerb, OutcomeKind, Status
 from messages.claims import Claim, Finished, Work
 from messages.database import clock_reading
 from messages.exceptions import LaneUnavailable, NotPossible
-from messages.models import Attempt, Lane, Message, Result
+from messages.models import Allowance, Attempt, Lane, Message, Result
 from messages.pump import policy_of
 from messages.steering import CANCELLABLE, RETRYABLE
-from tests.factories import UserFactory
+from tests.factories import ApplicationFactory, EndpointFactory, UserFactory
 from tests.messages import lane_model
 from tests.messages.conftest import configure_route, outcome, push
-from tests.messages.lane_model import LEASE, LaneModel, MessageModel, RouteModel
+from tests.messages.lane_model import LEASE, PATIENCE, EndpointModel, LaneModel, MessageModel, RouteModel
 
 STORIES = settings(
-    max_examples=24, stateful_step_count=50, derandomize=True, database=None, deadline=None,
+    max_examples=20, stateful_step_count=50, derandomize=True, database=None, deadline=None,
     suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
 )  # fmt: skip
 RETRY = {"max_attempts": 3, "first_delay_seconds": 600, "factor": 3}
@@ -47,7 +47,8 @@ KINDS = st.sampled_from(
     ]
 )  # fmt: skip
 Name = tuple[str, str]  # a lane's route and key
-NAMES: list[Name] = [("orders", "A"), ("orders", "B"), ("invoices", "A")]
+NAMES: list[Name] = [("orders", "A"), ("orders", "B"), ("invoices", "A"), ("refunds", "A"), ("refunds", "B")]
+LIMITED = "refunds"  # one call at a time
 LANES = st.sampled_from(NAMES)
 
 
@@ -62,6 +63,7 @@ HELD = lanes_that(lambda lane: lane.owner)
 WORKABLE = lanes_that(lambda lane: lane.owner or (lane.line and not lane.hold))
 CALLED = lanes_that(lambda lane: lane.line and lane.line[0].sync and not lane.line[0].told_accepted)
 STANDING = lanes_that(lambda lane: lane.hold)
+SUSPECT = lanes_that(lambda lane: lane.strikes >= 2 and isinstance(lane.due, datetime))
 BACKING_OFF = lanes_that(lambda lane: isinstance(lane.due, datetime) and lane.due > clock_reading())
 
 
@@ -79,6 +81,7 @@ def messages_that(are: Callable[[MessageModel], object]) -> st.SearchStrategy[tu
 
 
 AGES = st.sampled_from([0, 0, 0, 1, 2])
+TABLES = st.sampled_from([Route, Endpoint])
 PLACES = st.sampled_from([0, 1, 0, 2, -1, 3, -2])
 PLACED = st.tuples(LANES, PLACES)
 HANDS = st.tuples(HELD, AGES)
@@ -122,7 +125,7 @@ class Hand:
 
 @dataclass
 class Plans:
-    """The two routes, and the person who operates them."""
+    """The three routes, each with an endpoint of its name, and the person who operates them."""
 
     routes: dict[str, RoutePlan]
     agent: User
@@ -132,7 +135,12 @@ class Lanes(RuleBasedStateMachine):
     def __init__(self, plans: Plans) -> None:
         super().__init__()
         self.plans = plans
-        self.routes = {"orders": RouteModel(True, DELAYS, stops=True), "invoices": RouteModel(False, DELAYS)}
+        self.endpoints = {"orders": EndpointModel(), "invoices": EndpointModel(), LIMITED: EndpointModel(at_once=1)}
+        self.routes = {
+            "orders": RouteModel(self.endpoints["orders"], True, DELAYS, stops=True),
+            "invoices": RouteModel(self.endpoints["invoices"], False, DELAYS),
+            LIMITED: RouteModel(self.endpoints[LIMITED], True, DELAYS),
+        }
         self.lanes = {name: LaneModel(self.routes[name[0]]) for name in NAMES}
         self.hands: dict[Name, list[Hand]] = {name: [] for name in NAMES}
         self.pks: dict[Name, int] = {}
@@ -208,10 +216,42 @@ class Lanes(RuleBasedStateMachine):
 
     @step(2, count=st.integers(1, 3), alone=st.booleans())
     def claim(self, count: int, alone: bool) -> None:
-        owner, now = self.new_owner(), clock_reading()
+        """As a pump does: first the lanes that flow, then those of the endpoint that has limits."""
+        taken = self.claim_flowing(count, alone=alone)
+        self.claim_limited(count, alone=alone and not taken)
+
+    @step(2, spared=st.sets(st.sampled_from(["orders", "invoices"]), min_size=1), count=st.integers(1, 3))
+    def claim_while_some_are_spared(self, spared: set[str], count: int) -> None:
+        """Lanes of these endpoints stay due for whoever is next."""
+        self.claim_flowing(count, alone=True, without=spared)
+
+    def claim_flowing(self, count: int, *, alone: bool, without: Collection[str] = ()) -> list[LaneModel]:
+        owner, now, every = self.new_owner(), clock_reading(), list(self.lanes.values())
+        spared = {self.plans.routes[slug].endpoint.id for slug in without}
+        models = [self.endpoints[slug] for slug in without]
+        waits = [lane for lane in every if lane.is_due(now) and lane.route.endpoint not in models]
+        assert lanes.any_due(spared) == bool(waits)
+        claims = lanes.claim(count, **self.claiming(owner, alone=alone), without=spared)
+        taken = lane_model.claim(every, count, alone=alone, owner=owner, now=now, without=models)
+        self.take_in_hand(owner, claims, taken)
+        return taken
+
+    def claim_limited(self, count: int, *, alone: bool, overdue: bool = False) -> None:
+        owner, now, endpoint = self.new_owner(), clock_reading(), self.plans.routes[LIMITED].endpoint
+        narrow = [lane for name, lane in self.lanes.items() if name[0] == LIMITED]
+        waits = any(lane.is_due(now) for lane in narrow)
+        assert sparing.waiting({endpoint.id}) == ({endpoint.id} if waits else set())
+        if waits:
+            options = {**self.claiming(owner, alone=alone), "overdue": overdue}
+            claims = sparing.claim(endpoint, count, probes=False, **options)
+            taken = lane_model.claim_limited(narrow, count, alone=alone, owner=owner, now=now, overdue=overdue)
+            self.take_in_hand(owner, claims, taken)
+
+    def claiming(self, owner: str, *, alone: bool) -> dict[str, Any]:
         policies = {plan.id: policy_of(plan) for plan in self.plans.routes.values()}
-        claims = lanes.claim(count, lease_seconds=LEASE, owner=owner, policies=policies, alone=alone)
-        taken = lane_model.claim(list(self.lanes.values()), count, alone=alone, owner=owner, now=now)
+        return {"lease_seconds": LEASE, "owner": owner, "policies": policies, "alone": alone}
+
+    def take_in_hand(self, owner: str, claims: list[Claim], taken: list[LaneModel]) -> None:
         names = {pk: name for name, pk in self.pks.items()}
         assert [self.lanes[names[one.lane_id]] for one in claims] == taken
         for one, lane in zip(claims, taken, strict=True):
@@ -222,6 +262,7 @@ class Lanes(RuleBasedStateMachine):
     def another_takes_over(self, name: Name, kind: OutcomeKind, let_go: bool) -> None:
         """A worker lags; it may still come back."""
         self.lease_runs_out(name)
+        self.permits_are_lost()
         self.claim(1, alone=True)
         self.every_row_is_as_it_must_be()
         self.finish([(name, 0, kind, let_go)], heard=True)
@@ -256,6 +297,8 @@ class Lanes(RuleBasedStateMachine):
             hand.unconfirmed = None if heard else (entry, again or not entry.fenced)
             if heard and entry.kept:
                 self.go_on(hand, entry)
+        if heard:
+            self.give_back([hand for hand, _, _ in group])
 
     @step(2)
     def report_again(self) -> None:
@@ -274,6 +317,7 @@ class Lanes(RuleBasedStateMachine):
             return None
         error = None if kind == OutcomeKind.SUCCEEDED else {"title": kind.value}
         policy = policy_of(self.plans.routes[name[0]])
+        let_go = let_go or bool(hand.claim.permit)  # it was good for one call
         return Finished(hand.claim, hand.ahead[0], outcome(kind, error=error), policy, let_go=let_go), False
 
     def go_on(self, hand: Hand, entry: Finished) -> None:
@@ -290,6 +334,16 @@ class Lanes(RuleBasedStateMachine):
         lanes.release([hand.claim for hand in found])
         for hand in found:
             hand.lane.release(hand.owner)
+        self.give_back(found)
+
+    def give_back(self, hands: list[Hand]) -> None:
+        """The permits of calls that are over, or were not made."""
+        permits = {(hand.lane, hand.claim.token): hand.claim.permit for hand in hands if hand.claim.permit}
+        if permits:
+            limits.give_back(self.plans.routes[LIMITED].endpoint, list(permits.values()))
+            self.endpoints[LIMITED].give_back(set(permits))
+        for hand in hands:
+            hand.claim.permit = ""
 
     @step(hands=st.lists(HANDS, min_size=1, max_size=3, unique=True))
     def renew(self, hands: list[tuple[Name, int]]) -> None:
@@ -299,7 +353,7 @@ class Lanes(RuleBasedStateMachine):
 
     # What comes in
 
-    @initialize(counts=st.lists(st.integers(0, 6), min_size=3, max_size=3))
+    @initialize(counts=st.lists(st.integers(0, 6), min_size=len(NAMES), max_size=len(NAMES)))
     def begin(self, counts: list[int]) -> None:
         for name, count in zip(NAMES, counts, strict=True):
             self.accept(name, count)
@@ -342,12 +396,40 @@ class Lanes(RuleBasedStateMachine):
             lane.due = now
             Lane.objects.filter(pk=self.pks[name]).update(due_at=now)
 
+    @step()
+    def permits_are_lost(self) -> None:
+        """Those of all calls that are out, as if their processes had died long ago."""
+        Allowance.objects.update(permits={}, full_until=None)
+        self.endpoints[LIMITED].give_back(set(self.endpoints[LIMITED].permits))
+
+    @step(name=SUSPECT)
+    def patience_ends(self, name: Name) -> None:
+        """A lane whose workers died has waited for a worker by itself for too long."""
+        lane = self.lanes[name]
+        if isinstance(lane.due, datetime):
+            lane.due -= 2 * PATIENCE
+            Lane.objects.filter(pk=self.pks[name]).update(due_at=lane.due)
+
+    @step(name=WORKABLE, times=st.integers(2, 3))
+    def room_is_made(self, name: Name, times: int) -> None:
+        """For such a lane, by a worker that has given back what it had; others are due as well."""
+        self.workers_die(name, times)
+        for one in NAMES:
+            self.lease_runs_out(one)
+        self.permits_are_lost()
+        self.patience_ends(name)
+        self.every_row_is_as_it_must_be()
+        self.claim_limited(1, alone=True, overdue=True)
+        self.every_row_is_as_it_must_be()
+        self.claim(2, alone=True)
+
     @step(name=WORKABLE, times=st.integers(1, 6))
     def workers_die(self, name: Name, times: int) -> None:
         """One after the other, each with the lane in its hand."""
         for _ in range(times):
             self.back_off_passes(name)
             self.lease_runs_out(name)
+            self.permits_are_lost()
             for _ in NAMES:
                 if not self.lanes[name].owner or not self.lanes[name].leased(clock_reading()):
                     self.claim(3, alone=True)
@@ -452,15 +534,13 @@ class Lanes(RuleBasedStateMachine):
             hurried = self.possible(operate.try_now, Lane.objects.get(pk=self.pks[name]))
             assert hurried == self.lanes[name].hurry(clock_reading())
 
-    @step(slug=st.sampled_from(["orders", "invoices", "erp-orders"]), count=st.integers(1, 3))
-    def claim_while_some_are_paused(self, slug: str, count: int) -> None:
-        """The lanes of a route, or of the endpoint that both routes share."""
-        table = Route if slug in self.routes else Endpoint
-        paused = [self.routes[slug]] if slug in self.routes else list(self.routes.values())
+    @step(slug=st.sampled_from(["orders", "invoices", LIMITED]), table=TABLES, count=st.integers(1, 3))
+    def claim_while_some_are_paused(self, slug: str, table: type[Route | Endpoint], count: int) -> None:
+        """The lanes of a route, or of an endpoint."""
+        paused = self.routes[slug] if table is Route else self.endpoints[slug]
         for state in (True, False):
             table.objects.filter(slug=slug).update(paused=state)
-            for route in paused:
-                route.paused = state
+            paused.paused = state
             if state:
                 self.claim(count, alone=True)
 
@@ -502,6 +582,7 @@ class Lanes(RuleBasedStateMachine):
             ) == (lane.last, lane.done, lane.token, lane.strikes, lane.owner, lane.hold, lane.changes)  # fmt: skip
             lane.settle(self.since, now, row.due_at, row.lease_until)
         self.messages_are_as_they_must_be()
+        self.permits_are_as_they_must_be()
         lane_model.promises(list(self.lanes.values()))
         self.tell_apart()
         self.since = now
@@ -526,6 +607,13 @@ class Lanes(RuleBasedStateMachine):
         told = Result.objects.values_list("message", "error")
         assert {pk: error["title"] if error else "" for pk, error in told} == results
 
+    def permits_are_as_they_must_be(self) -> None:
+        names, model = {lane: name for name, lane in self.lanes.items()}, self.endpoints[LIMITED]
+        expected = {f"{self.pks[names[lane]]}:{token}" for lane, token in model.permits}
+        rows = Allowance.objects.values_list("permits", "full_until")
+        found = [(set(permits), full_until is not None) for permits, full_until in rows]
+        assert (found or [(set(), False)]) == [(expected, model.full)]  # there is no row before the first call
+
     def tell_apart(self) -> None:
         """Which of two lanes that became due in the same microsecond is the first, is nobody's promise."""
         seen = set()
@@ -538,12 +626,17 @@ class Lanes(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 @pytest.mark.timeout(600)  # a failing story is shrunk before it is told
-def test_every_story_leaves_the_rows_as_they_must_be() -> None:
-    orders = configure_route(ordering_key="lane", on_failure="block", on_unknown="stop", retry=RETRY)
-    configure_route(slug="invoices", ordering_key="lane", on_failure="skip", retry=RETRY)
-    invoices = catalogue.by_slug("invoices")
-    assert invoices is not None
-    plans = Plans({"orders": orders, "invoices": invoices}, UserFactory())
+def test_every_story_leaves_the_rows_as_they_must_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "START_SECONDS", LEASE)  # no permit is lost by itself
+    monkeypatch.setattr(limits, "LOOK_AGAIN_SECONDS", LEASE)
+    erp = ApplicationFactory(slug="erp")
+    for slug, at_once in (("orders", None), ("invoices", None), (LIMITED, 1)):
+        EndpointFactory(slug=slug, application=erp, max_concurrent=at_once)
+    usual = {"ordering_key": "lane", "retry": RETRY}
+    configure_route(**usual, endpoint="orders", on_failure="block", on_unknown="stop")
+    configure_route(**usual, slug="invoices", endpoint="invoices", on_failure="skip")
+    configure_route(**usual, slug=LIMITED, endpoint=LIMITED, on_failure="block")
+    plans = Plans({plan.slug: plan for plan in catalogue.by_id().values()}, UserFactory())
 
     def machine() -> Lanes:
         return Lanes(plans)
