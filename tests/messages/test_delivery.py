@@ -376,7 +376,7 @@ def test_destination_that_is_silent_may_have_got_it(destination: Destination) ->
     assert "may have arrived" in outcome.detail
     assert outcome.error is not None
     assert "may have arrived" in outcome.error["detail"]  # a synchronous caller has to know
-    assert 250 < outcome.duration_ms < 1500
+    assert 250 < outcome.duration_ms < 4500
 
 
 def test_reply_is_told_as_it_came(destination: Destination) -> None:

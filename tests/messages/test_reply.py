@@ -129,7 +129,7 @@ def test_wait_ends_at_its_deadline() -> None:
     found = reply.wait_until_final(message.correlation_id, deadline=begun + 0.2)
 
     assert found is None
-    assert 0.2 <= time.monotonic() - begun < 1
+    assert 0.2 <= time.monotonic() - begun < 5
 
 
 def test_wait_for_what_is_final_already_does_not_wait() -> None:
@@ -255,7 +255,7 @@ def test_sync_caller_whose_destination_is_silent_waits_until_the_deadline(
     found = reply.wait_for(taken, plan, deadline=begun + 0.1)
 
     assert found is None
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize(("traits", "seconds"), [({"succeeded": True}, 30), ({}, 0)])
@@ -265,7 +265,7 @@ def test_long_poll_that_has_nothing_to_wait_for_ends_at_once(traits: dict[str, b
 
     reply.long_poll(message, seconds=seconds)
 
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5
 
 
 def test_long_poll_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
