@@ -1,8 +1,10 @@
 """What all tests share."""
 
+import os
 import shutil
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -15,6 +17,10 @@ from messages.last_use import last_uses
 from messages.repeats import repeats
 from messages.waiting import lookout
 from messages.web_pump import web_pump
+
+# how long one example takes says only what else the machine does
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +37,19 @@ def forgetful_process() -> Iterator[None]:
     lookout.close()
     last_uses.clear()
     catalogue.clear()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What does not touch the database is told nothing new by another one."""
+    if "TEST_DATABASE_URL" in os.environ:
+        others = [item for item in items if not touches_the_database(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if touches_the_database(item)]
+
+
+def touches_the_database(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "fixturenames", ())
+    return item.get_closest_marker("django_db") is not None or "db" in fixtures or "transactional_db" in fixtures
 
 
 def pytest_unconfigure() -> None:

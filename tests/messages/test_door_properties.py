@@ -23,7 +23,7 @@ PRINTABLE = st.characters(min_codepoint=32, max_codepoint=126)
 HEADER = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=80)
 """What a header may hold under WSGI: bytes as Latin-1."""
 
-QUICK = settings(max_examples=300, deadline=None)
+QUICK = settings(max_examples=300)
 
 
 def request(query: str = "", **headers: str) -> HttpRequest:
@@ -188,7 +188,7 @@ def route(transactional_db: None) -> None:
     configure_route(ordering="none", patterns=["async", "sync"])
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(METHODS, PATHS, st.text(max_size=10), MEDIA_TYPES, BODIES, SENT, st.booleans())
 def test_nobody_gets_an_internal_error_out_of_the_door(
     route: None,
