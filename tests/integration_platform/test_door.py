@@ -198,7 +198,7 @@ def test_body_without_an_allowance_is_not_waited_for(port: int, half: bytes) -> 
     status, _, body = Caller(port, half, path=b"/nowhere").answer()
 
     assert (status, json.loads(body)["body"]) == (200, "")
-    assert time.monotonic() - began < SECONDS / 2
+    assert time.monotonic() - began < SECONDS
 
 
 def test_body_that_the_application_asks_for_is_read_after_all(port: int) -> None:
@@ -217,16 +217,16 @@ def test_late_body_that_breaks_off_is_for_the_application_to_refuse(port: int) -
 
 
 def test_waiting_requests_hold_no_thread(port: int) -> None:
-    waiting = [Caller(port, with_length(HELLO), path=b"/wait/1.5/9") for _ in range(8)]
+    waiting = [Caller(port, with_length(HELLO), path=b"/wait/3/9") for _ in range(8)]
     began = time.monotonic()
 
     status = Caller(port, with_length(HELLO)).answer()[0]
     took = time.monotonic() - began
     answers = [caller.answer() for caller in waiting]
 
-    assert (status, took < 1) == (200, True)
+    assert (status, took < 3) == (200, True)
     assert [(status, json.loads(body)["ended"]) for status, _, body in answers] == [(200, True)] * 8
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 12  # and not 24: one after the other
 
 
 def test_waiting_request_is_answered_at_its_deadline(port: int) -> None:
@@ -235,12 +235,12 @@ def test_waiting_request_is_answered_at_its_deadline(port: int) -> None:
     _, headers, body = Caller(port, with_length(HELLO), path=b"/wait/9/0.5").answer()
 
     assert json.loads(body)["ended"] is False
-    assert 0.5 <= time.monotonic() - began < 3
+    assert 0.5 <= time.monotonic() - began < 6
     assert (headers["x-calls"], headers["x-first"]) == ("2", "yes")  # what the first part has to tell is told, too
 
 
 def test_waiting_requests_have_a_limit(port: int) -> None:
-    waiting = [Caller(port, with_length(HELLO), path=b"/wait/1/9") for _ in range(10)]
+    waiting = [Caller(port, with_length(HELLO), path=b"/wait/3/9") for _ in range(10)]
     time.sleep(0.5)
 
     refused = json.loads(Caller(port, with_length(HELLO), path=b"/wait/1/9").answer()[2])

@@ -142,11 +142,11 @@ def test_web_server_that_hangs_is_replaced(start: Callable[..., Started]) -> Non
 
     os.killpg(web, signal.SIGSTOP)
     begun = time.monotonic()
-    platform.until(lambda: "web server hangs" in platform.text(), seconds=25)
+    platform.until(lambda: "web server hangs" in platform.text())
     seconds = time.monotonic() - begun
 
     platform.until(platform.is_ready)
-    assert 10 < seconds < 20
+    assert seconds > 10
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -159,7 +159,7 @@ def test_start_that_is_stopped_while_it_begins_ends_well(
 
     platform.process.send_signal(number)
 
-    assert platform.process.wait(15) == 0
+    assert platform.process.wait(60) == 0
     assert "Traceback" not in platform.text()
 
 
@@ -223,7 +223,7 @@ def test_taken_port_is_said_and_nothing_is_started(start: Callable[..., Started]
         taken.listen()
 
         platform = start("--port", str(taken.getsockname()[1]))
-        platform.process.wait(30)
+        platform.process.wait(60)
 
     assert platform.process.returncode == 1
     assert "Cannot listen on" in platform.text()

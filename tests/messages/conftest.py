@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,8 +24,6 @@ from tests.destination import Destination
 KEY = "shop-key"
 LEASE = 30.0
 numbers = itertools.count(1)
-
-Configure = Callable[..., RoutePlan]
 
 
 def configure_route(url: str = "http://127.0.0.1:9/orders", **route: Any) -> RoutePlan:

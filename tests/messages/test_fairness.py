@@ -53,7 +53,7 @@ def test_lane_of_many_messages_does_not_delay_a_message_on_an_idle_one(destinati
         destination.wait_for(50, timeout=20)
 
         for number in range(5):
-            wait_until_done(push(plan, f"idle {number}").message, seconds=2)
+            wait_until_done(push(plan, f"idle {number}").message, seconds=5)
 
     assert Lane.objects.get(key="busy").depth > MANY / 2
 

@@ -212,7 +212,7 @@ def test_no_body_of_the_largest_size_is_slow(name):
     body = LARGEST[name]()
 
     assert len(body) <= 32 * MEBIBYTE
-    assert min(seconds(body) for _ in range(3)) < SECONDS
+    assert any(seconds(body) < SECONDS for _ in range(3))
 
 
 def test_key_that_occurs_twice_in_a_large_body_is_refused_without_its_name():
@@ -228,7 +228,7 @@ def test_no_body_of_a_mebibyte_is_slow(name):
     body = HOSTILE[name](MEBIBYTE)
 
     # the best of three: now and then the collector walks through all that the other tests have left behind
-    assert min(seconds(body) for _ in range(3)) < SECONDS
+    assert any(seconds(body) < SECONDS for _ in range(3))
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
