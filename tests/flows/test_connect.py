@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from connectors.choices import Scheme
-from tests.flows.conftest import Platform, free_port
+from tests.flows.conftest import ON_SQLITE, Platform, free_port
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -50,6 +50,7 @@ def test_readme_has_every_scheme() -> None:
     assert [scheme for _, scheme, _ in STEPS] == Scheme.values
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(("scheme", "script"), [(scheme, script) for _, scheme, script in STEPS])
 def test_commands_of_the_readme_lead_to_an_accepted_message(sender: Platform, scheme: str, script: str) -> None:
     script = script.replace("http://127.0.0.1:8000", sender.base)
@@ -77,6 +78,7 @@ def status(port: int, *headers: tuple[str, bytes]) -> int:
     return answer
 
 
+@ON_SQLITE
 def test_several_lines_of_one_header_arrive(sender: Platform) -> None:
     signature = hmac.new(SECRETS["github"].encode(), b"{}", "sha256").hexdigest().encode()
     wrong, right = (("X-Hub-Signature-256", b"sha256=" + value) for value in (b"0" * 64, signature))
@@ -85,6 +87,7 @@ def test_several_lines_of_one_header_arrive(sender: Platform) -> None:
     assert status(sender.port, wrong, wrong) == 401
 
 
+@ON_SQLITE
 def test_key_beyond_ascii_fits_where_the_server_hands_it_over(sender: Platform) -> None:
     """Granian hands over an empty value instead, whatever arrives (its issue 335)."""
     port = free_port()
@@ -105,6 +108,7 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@ON_SQLITE
 def test_last_use_is_written_by_the_web_server(sender: Platform) -> None:
     assert sender.push("/webhooks/first", {}, X_API_Key=SECRETS["api_key"]).status_code == 202
     end = time.monotonic() + 30

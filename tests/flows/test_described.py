@@ -9,9 +9,9 @@ import pytest
 import requests
 
 from tests.destination import Destination
-from tests.flows.conftest import KEY, ROOT, Platform
+from tests.flows.conftest import KEY, ON_SQLITE, ROOT, Platform
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(180), ON_SQLITE]
 CONFIGURATION = """
 version: 1
 applications:
@@ -69,41 +69,36 @@ JSON_TYPES = ("application/json", "application/cloudevents+json")
 
 
 @pytest.fixture(scope="module")
-def database_url() -> str:
-    """One database will do: the door is the same for both."""
-    return ""
-
-
-@pytest.fixture(scope="module")
-def description(platform: Platform, destination: Destination) -> str:
+def description(own_platform: Platform, destination: Destination) -> str:
     """What the server says of itself, in a file; XML, forms and CSV only where any value fits, since their schema is
     that of the value and not of the text."""
-    platform.apply(CONFIGURATION.replace("DESTINATION", destination.url("").rstrip("/")))
-    document = requests.get(f"{platform.base}/openapi.json", timeout=10).json()
+    destination.answers("/plain")  # as it answers if no other module told it how
+    own_platform.apply(CONFIGURATION.replace("DESTINATION", destination.url("").rstrip("/")))
+    document = requests.get(f"{own_platform.base}/openapi.json", timeout=10).json()
     others = re.compile(r"/webhooks/(?!anything|described|events|rows)")  # the stories' routes, whose destinations fail
     document["paths"] = {path: item for path, item in document["paths"].items() if not others.match(path)}
     for path in document["paths"]:
         if re.match("/webhooks/(?!anything)", path):
             body = document["paths"][path]["post"]["requestBody"]
             body["content"] = {name: told for name, told in body["content"].items() if name in JSON_TYPES}
-    file = platform.folder / "openapi.json"
+    file = own_platform.folder / "openapi.json"
     file.write_text(json.dumps(document))
     return str(file)
 
 
-def test_server_does_what_it_says_of_itself(platform: Platform, description: str) -> None:
-    command = [sys.executable, "-m", "schemathesis.cli", "run", description, "--url", platform.base, "--checks", "all"]
-    command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--no-color"]
+def test_server_does_what_it_says_of_itself(own_platform: Platform, description: str) -> None:
+    command = [sys.executable, "-m", "schemathesis.cli", "run", description, "--url", own_platform.base]
+    command += ["--checks", "all", "--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--no-color"]
     command += ["--request-timeout", "60", "--generation-deterministic"]  # however busy the machine is
     environment = {
-        **platform.environment,
+        **own_platform.environment,
         "PYTHONPATH": str(ROOT),
         "SCHEMATHESIS_HOOKS": "tests.flows.described_hooks",
         "OWN_KEY": KEY,
     }
 
     done = subprocess.run(
-        command, cwd=platform.folder, env=environment, capture_output=True, text=True, timeout=150, check=False
+        command, cwd=own_platform.folder, env=environment, capture_output=True, text=True, timeout=150, check=False
     )  # fmt: skip
 
     assert done.returncode == 0, done.stdout[-10_000:] + done.stderr

@@ -49,9 +49,9 @@ EVENT = {"specversion": "1.0", "id": "A-1", "source": "/shop/orders", "type": "o
 
 
 @pytest.fixture(scope="module")
-def door(platform: Platform, destination: Destination) -> Platform:
-    platform.apply(CONFIGURATION.replace("DESTINATION", destination.url("").rstrip("/")))
-    return platform
+def door(own_platform: Platform, destination: Destination) -> Platform:
+    own_platform.apply(CONFIGURATION.replace("DESTINATION", destination.url("").rstrip("/")))
+    return own_platform
 
 
 def arrived(destination: Destination, already: int) -> Any:

@@ -35,7 +35,7 @@ def test_circuit_that_the_web_server_opened_stops_the_worker_until_the_destinati
     assert [one.json()["number"] for one in arrived] == list(range(5))
     assert arrived[0].received_at - failed[-1].received_at > 2.5  # not before it is time to try
     assert platform.push("/webhooks/fragile/sync", {"lane": "S"}).status_code == 200
-    log = platform.log()
+    log = platform.whole_log()
     assert log.count("The circuit of endpoint fragile opened") == 1
     assert log.count("The circuit of endpoint fragile closed") == 1
 
@@ -61,6 +61,7 @@ def test_endpoint_that_hangs_stops_nobody_else(platform: Platform, destination: 
         assert len(destination.received("/hanging")) < 100
     finally:
         released.set()
+    destination.wait_for(100, timeout=60, path="/hanging")
 
 
 def test_web_server_and_worker_keep_a_limit_together(platform: Platform, destination: Destination) -> None:
