@@ -273,9 +273,9 @@ def test_version_shows_its_rows_as_people_write_them(mapping: Mapping) -> None:
 
     text = client.get(reverse("admin:connectors_mappingversion_change", args=[version.pk])).content.decode()
 
-    assert "<tr><th>no</th><td>← id</td><td></td></tr>" in text
-    assert "<tr><th>price</th><td>← price</td><td>decimal, default 19.90</td></tr>" in text
-    assert "<tr><th>country</th><td>← country</td><td>looked up in codes</td></tr>" in text
+    assert "<tr><th>no</th><td>←\N{NO-BREAK SPACE}id</td><td></td></tr>" in text
+    assert "<tr><th>price</th><td>←\N{NO-BREAK SPACE}price</td><td>decimal, default 19.90</td></tr>" in text
+    assert "<tr><th>country</th><td>←\N{NO-BREAK SPACE}country</td><td>looked up in codes</td></tr>" in text
 
 
 def test_restoring_needs_the_right_to_change(mapping: Mapping) -> None:
