@@ -53,7 +53,7 @@ class FaultsConfig(AppConfig):
         _before(circuits, "settle", POINTS[4])
         _before_commit(lanes, "renew", POINTS[5], when=bool)
         _after(lanes, "renew", POINTS[6], when=bool)
-        _before(accepting, "_executed", POINTS[7])
+        _before(accepting, "execute_in_server" if connection.vendor == "postgresql" else "_executed", POINTS[7])
         _after(accepting, "accept", POINTS[8])
         _before(delivery, "attempt", POINTS[9])
         _after(delivery, "attempt", POINTS[10])
