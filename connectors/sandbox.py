@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from connectors.processors import settler
 from connectors.sandbox_limits import ANSWER, CPU_SECONDS, LENGTH, MEMORY_BYTES, REQUEST, receive
 
 SIZE: Final = max(2, min(os.cpu_count() or 1, 8))
@@ -75,15 +76,16 @@ class _Process:
             self.connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", WALL_SECONDS, 0))
         with theirs:
             try:
-                self.popen = subprocess.Popen(
-                    # -P: nothing is imported from the current directory; -S: no site, PYTHONPATH says it all
-                    [sys.executable, "-P", "-S", "-c", _PROGRAM],
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    # nothing else of our environment: it holds secrets
-                    env={"PYTHONPATH": os.pathsep.join([_ROOT, *filter(None, sys.path)]), "LC_ALL": "C.UTF-8"},
-                )
+                with settler.anywhere():
+                    self.popen = subprocess.Popen(
+                        # -P: nothing is imported from the current directory; -S: no site, PYTHONPATH says it all
+                        [sys.executable, "-P", "-S", "-c", _PROGRAM],
+                        stdin=theirs.fileno(),
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        # nothing else of our environment: it holds secrets
+                        env={"PYTHONPATH": os.pathsep.join([_ROOT, *filter(None, sys.path)]), "LC_ALL": "C.UTF-8"},
+                    )
             except OSError:
                 self.connection.close()
                 raise

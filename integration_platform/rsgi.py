@@ -6,7 +6,9 @@ from integration_platform.wsgi import application as wsgi_application
 # Django has been set up by now, which these need
 from django.conf import settings
 
+from connectors.processors import settler
 from integration_platform.arrivals import allowance
 from integration_platform.door import Door
 
 application = Door(wsgi_application, threads=settings.WEB_THREADS, allowing=allowance, seconds=settings.BODY_SECONDS)
+settler.begin()

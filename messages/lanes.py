@@ -37,6 +37,7 @@ SUSPECT_STRIKES = 2  # claims without progress after which a lane runs alone
 SUSPECT_PATIENCE = timedelta(seconds=5)  # how long it waits for a worker that has nothing else to do
 MAX_STRIKES = 5  # … and after which its head is taken for what kills the workers
 MOVING_ON = Policy(RetryPolicy(1, 0, 1, 0), OnFailure.SKIP)
+ANY_COUNT = 999_999_937  # stands for the number of lanes in the text, which is made once for all numbers
 
 
 def any_due(without: Collection[int] = ()) -> bool:
@@ -61,10 +62,10 @@ _suspects = Prepared(
     )
 )
 _to_claim = Prepared(
-    lambda now, count, without: (
+    lambda now, without: (
         free(Lane.objects.flowing(now).without_endpoints(without))
         .filter(strikes__lt=SUSPECT_STRIKES)
-        .values("pk")[:count]
+        .values("pk")[:ANY_COUNT]
     )
 )
 
@@ -97,7 +98,8 @@ def claim(
 def _claim_flowing(count: int, *, lease_seconds: float, owner: str, without: Collection[int]) -> list[Claim]:
     """One statement that picks the lanes, locks and leases them."""
     before = lease_clock()
-    picked, values = _to_claim.sql(count, frozenset(without))
+    picked, values = _to_claim.sql(frozenset(without))
+    picked = picked.replace(f"LIMIT {ANY_COUNT}", f"LIMIT {count}")
     changes = "token = lane.token + 1, strikes = lane.strikes + 1, owner = %s"
     told = ("due_at", "id", "route_id", "token", "done_position", "changes")
     if connection.vendor == "postgresql":

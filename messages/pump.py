@@ -27,6 +27,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from django.utils import timezone
 
 from connectors.catalogue import EndpointPlan, RoutePlan, catalogue
+from connectors.processors import settler
 from messages import delivery, lanes, limits, sparing
 from messages.beats import WORKER, beat, stop_wanted
 from messages.breaker import breaker
@@ -499,6 +500,7 @@ def _policies(plans: Mapping[int, RoutePlan]) -> dict[int, Policy]:
 
 def pump() -> int:
     """The task of a queue worker: work whatever is due. Tasks may run twice or never; the lane table is the truth."""
+    settler.begin()
     beat(WORKER)
     close_old_connections()
     return Pump(threads=settings.QUEUE_THREADS).run(

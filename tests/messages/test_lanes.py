@@ -502,7 +502,7 @@ def test_looks_go_by_what_is_due_however_many_lanes_are_idle(plan: RoutePlan) ->
 
     assert "lane_route_due" in plan_of(lanes._due_routes, frozenset())
     assert "lane_route_due" in plan_of(lanes._due_routes, frozenset({7}))
-    assert "lane_due" in plan_of(lanes._to_claim, 10, frozenset())
+    assert "lane_due" in plan_of(lanes._to_claim, frozenset())
     assert "lane_due" in plan_of(lanes._suspects, frozenset())
 
 
