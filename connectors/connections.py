@@ -16,6 +16,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from queue import SimpleQueue
 from typing import Any
 
@@ -298,11 +299,15 @@ class Adapter(adapters.HTTPAdapter):
 
     def __init__(self, pool_size: int) -> None:
         super().__init__(pool_connections=256, pool_maxsize=pool_size)
-        # for all connections: left to itself, urllib3 reads all authorities anew for each, 25 to 50 ms of CPU
-        self._context = create_urllib3_context()
-        self._context.verify_mode = ssl.CERT_REQUIRED
-        self._context.load_verify_locations(adapters.DEFAULT_CA_BUNDLE_PATH)
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        """For all connections: left to itself, urllib3 reads all authorities anew for each, 25 to 50 ms of CPU."""
+        context = create_urllib3_context()
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(adapters.DEFAULT_CA_BUNDLE_PATH)
+        return context
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         attributes: Any = super().build_connection_pool_key_attributes(request, verify, cert)
