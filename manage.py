@@ -6,7 +6,7 @@ from types import FrameType
 
 
 def end_at_once(number: int, frame: FrameType | None) -> None:
-    sys.exit(0)
+    os._exit(0)  # an exception could be lost: Python ignores those that meet a finalizer
 
 
 if __name__ == "__main__":

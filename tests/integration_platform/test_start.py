@@ -163,6 +163,22 @@ def test_start_that_is_stopped_while_it_begins_ends_well(
     assert "Traceback" not in platform.text()
 
 
+IN_A_FINALIZER = """
+import os, runpy, signal, sys, weakref
+signal.signal(signal.SIGTERM, runpy.run_path("manage.py")["end_at_once"])
+dying = type("Dying", (), {})()
+weakref.finalize(dying, os.kill, os.getpid(), signal.SIGTERM)
+del dying
+sys.exit("it went on")
+"""
+
+
+def test_stop_is_heard_where_python_ignores_exceptions() -> None:
+    done = subprocess.run([sys.executable, "-c", IN_A_FINALIZER], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.django_db
 def test_password_that_nobody_could_read_makes_no_account() -> None:
     with pytest.raises(BrokenPipeError):
