@@ -24,6 +24,7 @@ from messages.admin.display import (
 from messages.admin.message_list import MessageList
 from messages.admin.once import ReadOnce
 from messages.admin.paging import key_in
+from messages.admin.timeline import DOWNLOADED
 from messages.admin.verbs import CancelForm, MessageForm, carry_out
 from messages.choices import PROCESSING
 from messages.models import Message
@@ -35,7 +36,7 @@ SHOWN_WITH = (
     *(f"route__{name}" for name in WITH_STANDING),
     *("mapping_version__mapping", "reply_mapping_version__mapping"),
 )
-UNSHOWN = ("route__schema", "route__endpoint__auth_secrets", "lane__route__schema")
+UNSHOWN = ("route__schema", "route__endpoint__auth_secrets", "lane__route__schema", "resubmission_of__headers")
 
 
 @admin.register(Message)
@@ -59,9 +60,9 @@ class MessageAdmin(MessageList, ReadOnce, ReadOnly, ModelAdmin):
         key = key_in(object_id)
         if key is None:
             return None
-        unread = () if may_see_payloads(request) and "HX-Request" not in request.headers else ("body",)
-        before = ("resubmission_of__body", "resubmission_of__headers")
-        rows = self.get_queryset(request).select_related(*SHOWN_WITH).defer(None).defer(*unread, *before, *UNSHOWN)
+        bodies = ("body", "resubmission_of__body")
+        unread = () if may_see_payloads(request) and "HX-Request" not in request.headers else bodies
+        rows = self.get_queryset(request).select_related(*SHOWN_WITH).defer(None).defer(*unread, *UNSHOWN)
         return story.with_neighbours(rows).filter(pk=key).first()
 
     def get_urls(self) -> list[Any]:
@@ -149,7 +150,7 @@ class MessageAdmin(MessageList, ReadOnce, ReadOnly, ModelAdmin):
         message = get_object_or_404(Message, pk=pk)
         if message.purged_at is not None:
             raise Http404("Retention removed this payload.")
-        audit.record(message, by=request.user, text="Downloaded the payload.")
+        audit.record(message, by=request.user, text=DOWNLOADED)
         disposition = f'attachment; filename="{message.correlation_id}.bin"'
         return HttpResponse(
             bytes(message.body), content_type="application/octet-stream", headers={"Content-Disposition": disposition}

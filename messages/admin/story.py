@@ -1,9 +1,8 @@
-"""What happened to a message: how it stands, a timeline from its receipt to its end, what came in and what went out."""
+"""What a message's page tells: how it stands, what happened to it (`timeline`), what came in and what went out."""
 
-from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import BinaryField, F, Func, OuterRef, QuerySet, Subquery, Value
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -16,23 +15,20 @@ from messages.admin.display import (
     content_type,
     duration,
     headers,
-    label,
     moment,
     payload,
     status_label,
     why,
 )
-from messages.admin.evidence import CONTENTS, OUTCOME_COLOURS, carried, error_in_words
+from messages.admin.evidence import CONTENTS, carried, error_in_words
 from messages.admin.sides import Body, side_by_side
+from messages.admin.timeline import attempts_of, timeline, verbs_of
 from messages.choices import Hold, OutcomeKind
 from messages.models import Attempt, Message, Result
 from messages.problems import type_of
 from messages.standing import standstill
 
-SHOWN_ATTEMPTS = 50
-"""The newest; the others have pages of their own."""
 SHOWN_ERRORS = 500
-EXCERPT_BYTES = 400
 NEIGHBOURS = {
     "lane_before": ("Before it in its lane", {"lane": "lane", "position__lt": "position"}, "-position"),
     "lane_after": ("Behind it in its lane", {"lane": "lane", "position__gt": "position"}, "position"),
@@ -57,16 +53,7 @@ def with_neighbours(messages: QuerySet[Message]) -> QuerySet[Message]:
     )
 
 
-def attempts_of(message: Message) -> list[Any]:
-    """The newest SHOWN_ATTEMPTS, oldest first, each with the beginning of what came back as `excerpt`."""
-    start: Any = Func(
-        F("response_body"), Value(1), Value(EXCERPT_BYTES), function="SUBSTR", output_field=BinaryField(null=True)
-    )
-    rows = message.attempt_set.defer(*CONTENTS).annotate(excerpt=start).order_by("-number", "-pk")
-    return list(rows[:SHOWN_ATTEMPTS])[::-1]
-
-
-def standing(message: Any, attempts: list[Any]) -> Row:
+def standing(message: Any, attempts: list[Any], waits: SafeString | None) -> Row:
     """The page's head: how it stands, for how long, what went wrong and where one goes from here."""
     status = message.standing(message.read_at)
     result: Result | None = getattr(message, "result", None)
@@ -82,7 +69,7 @@ def standing(message: Any, attempts: list[Any]) -> Row:
             for name, (title, *_) in NEIGHBOURS.items()
             if getattr(message, name) is not None
         ],
-        "waits": None if message.is_final else _waits(message),
+        "waits": waits,
     }
 
 
@@ -128,84 +115,6 @@ def _waits(message: Any) -> SafeString:
     if lane.due_at is not None and lane.due_at > message.read_at:
         return format_html("The next attempt is in {}.", duration(lane.due_at - message.read_at))
     return format_html("It is the next of {}.", place)
-
-
-# --- the timeline ----------------------------------------------------------------------------------------------------
-
-
-def timeline(message: Any, attempts: list[Any], *, contents: bool) -> list[Row]:
-    """From its receipt to its end; each entry says how long after the one before it came."""
-    rows = [_entry("info", format_html("{}", "Received"), message.received_at, text=_how(message))]
-    mapped = _mapped(message, attempts)
-    before: datetime = message.received_at
-    for number, attempt in enumerate(attempts):
-        if number == 0 and mapped is not None:
-            rows.append(_entry("default", mapped, attempt.started_at, before=before))
-            before = attempt.started_at
-        rows.append(_attempt(attempt, before, contents=contents))
-        before = attempt.started_at + timedelta(milliseconds=attempt.duration_ms)
-    hidden = message.attempts - len(attempts)
-    if hidden > 0:
-        rows.insert(1, _entry("default", format_html("{} earlier attempts are not shown", f"{hidden:,}"), None))
-    if message.is_final:
-        title = format_html("{} after {}", status_label(message.status), _total(message))
-        rows.append(_entry(STATUS_COLOURS[message.status], title, message.completed_at, before=before))
-    else:
-        rows.append(_entry("default", _waits(message), None))
-    return rows
-
-
-def _entry(
-    colour: str, title: SafeString, at: datetime | None, *, before: datetime | None = None, text: str = "", **more: Any
-) -> Row:
-    span = at - before if before is not None and at is not None else None
-    after = duration(span) if span is not None and span >= timedelta(milliseconds=1) else ""
-    return {"colour": colour, "title": title, "at": moment(at) if at else "", "after": after, "text": text, **more}
-
-
-def _how(message: Message) -> str:
-    kind = message.content_type or "no content type"
-    return f"{message.get_pattern_display()}, {kind}, position {message.position:,} of its lane"
-
-
-def _total(message: Any) -> str:
-    return duration((message.completed_at or message.read_at) - message.received_at)
-
-
-def _mapped(message: Message, attempts: list[Any]) -> SafeString | None:
-    """None where the first attempts are not shown: nobody knows from here when it was."""
-    if not attempts or attempts[0].number != 1:
-        return None
-    version = message.mapping_version
-    if version is None:
-        return format_html("{}", "No mapping: the payload goes on as it came")
-    failed = attempts[-1].outcome == OutcomeKind.MAPPING_FAILED
-    return format_html("{} with {}", "Could not be mapped" if failed else "Mapped", link(page_of(version), version))
-
-
-def _attempt(attempt: Any, before: datetime, *, contents: bool) -> Row:
-    colour = OUTCOME_COLOURS.get(OutcomeKind(attempt.outcome), "danger")
-    title = format_html(
-        "{} {}{}",
-        link(page_of(attempt), f"Attempt {attempt.number}"),
-        label(attempt.get_outcome_display(), colour),
-        f" HTTP {attempt.status_code}" if attempt.status_code else "",
-    )
-    return _entry(
-        colour,
-        title,
-        attempt.started_at,
-        before=before,
-        text=attempt.detail,
-        took=f"{attempt.duration_ms:,.0f} ms",
-        excerpt=_excerpt(attempt) if contents else "",
-    )
-
-
-def _excerpt(attempt: Any) -> str:
-    beginning = bytes(attempt.excerpt or b"")
-    text = beginning.decode(errors="ignore")
-    return f"{text}…" if len(beginning) == EXCERPT_BYTES else text
 
 
 # --- what came in and what went out ----------------------------------------------------------------------------------
@@ -262,9 +171,10 @@ def _told(message: Message) -> SafeString:
 def story(message: Any, *, contents: bool, renews: bool = False) -> Row:
     """Everything that the page shows around its facts; `renews`: only what changes while somebody looks."""
     attempts = attempts_of(message)
+    waits = None if message.is_final else _waits(message)
     told: Row = {
-        "standing": standing(message, attempts),
-        "timeline": timeline(message, attempts, contents=contents),
+        "standing": standing(message, attempts, waits),
+        "timeline": timeline(message, attempts, verbs_of(message), waits=waits, contents=contents),
         "may_see": contents,
     }
     if renews:

@@ -6,18 +6,21 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from connectors import audit
 from connectors.admin.base import page_of
-from messages.admin import curl, sides, story
+from messages.admin import curl, sides, timeline
 from messages.admin.sides import Body
 from messages.choices import Hold, OutcomeKind, Status
 from messages.models import Message, Result
 from tests import factories
+from tests.plans import plan_of
 
 pytestmark = pytest.mark.django_db
 
@@ -88,11 +91,11 @@ def test_reply_is_quoted_up_to_a_bound(agent: Client) -> None:
         entry["excerpt"] for entry in agent.get(page_of(attempt.message)).context["timeline"] if "took" in entry
     ]
 
-    assert quoted == "x" * story.EXCERPT_BYTES + "…"
+    assert quoted == "x" * timeline.EXCERPT_BYTES + "…"
 
 
 def test_attempts_that_are_not_shown_are_counted(agent: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(story, "SHOWN_ATTEMPTS", 2)
+    monkeypatch.setattr(timeline, "SHOWN_ATTEMPTS", 2)
     message = factories.MessageFactory(retrying=True)
     Message.objects.update(attempts=5)
     for number in range(1, 6):
@@ -102,6 +105,44 @@ def test_attempts_that_are_not_shown_are_counted(agent: Client, monkeypatch: pyt
 
     assert titles[1] == "3 earlier attempts are not shown"
     assert [title.split()[1] for title in titles if title.startswith("Attempt")] == ["4", "5"]
+
+
+def test_what_people_did_stands_between_the_attempts(agent: Client) -> None:
+    received = timezone.now() - timedelta(minutes=5)
+    ended = received + timedelta(seconds=100)
+    message = factories.MessageFactory(status=Status.SUCCEEDED, attempts=2, received_at=received, completed_at=ended)
+    for number, seconds in ((1, 1), (2, 99)):
+        started = received + timedelta(seconds=seconds)
+        factories.AttemptFactory(message=message, number=number, started_at=started)
+    ada = factories.UserFactory(first_name="Ada", last_name="<Lovelace>")
+    for seconds, text in ((60, "Retried. It kept its place. <b>ERP is back</b>"), (120, timeline.DOWNLOADED)):
+        audit.record(message, by=ada, text=text)
+        LogEntry.objects.filter(pk=LogEntry.objects.latest("pk").pk).update(
+            action_time=received + timedelta(seconds=seconds)
+        )
+    audit.record(message, by=factories.UserFactory(username="bo"), text="Edited and resubmitted as 7f. Wrong total.")
+    audit.record(factories.MessageFactory(), by=ada, text="Cancelled. Another one.")
+
+    titles = told(agent, message)
+    page = shown(agent, message)
+
+    assert [title.split(" after ")[0] for title in titles[2:]] == [
+        *("Attempt 1 Succeeded HTTP 201", "Ada &lt;Lovelace&gt;", "Attempt 2 Succeeded HTTP 201", "succeeded", "bo")
+    ]
+    assert "Retried. It kept its place. &lt;b&gt;ERP is back&lt;/b&gt;" in page
+    assert page.index("Wrong total.") > page.index("ERP is back")
+    assert timeline.DOWNLOADED not in page
+    assert "Another one." not in page
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="how SQLite goes about it stands for both")
+def test_what_people_did_with_a_message_is_found_by_index() -> None:
+    message = factories.MessageFactory()
+
+    with CaptureQueriesContext(connection) as asked:
+        timeline.verbs_of(message)
+
+    assert "log_entry_by_object (object_id=? AND content_type_id=?)" in plan_of(asked.captured_queries[-1]["sql"])
 
 
 @pytest.mark.parametrize(
