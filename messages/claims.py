@@ -40,6 +40,8 @@ class Claim:
     """When its call has to begin, on `lease_clock`: its permit does not last."""
     suspect: bool = False
     """Its head may be what ends workers: nothing else runs beside it."""
+    unsure: bool = False
+    """Whoever had it before ended without a word: its head may have been sent."""
 
 
 @dataclass(frozen=True, slots=True)

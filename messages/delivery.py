@@ -100,6 +100,14 @@ def attempt(work: Work, plan: RoutePlan) -> Outcome:
     return _answered(exchange.answer, plan, clock, sent, versions)
 
 
+def interrupted() -> Outcome:
+    """In place of an attempt, where whoever had the message before ended and may have sent it: a person decides."""
+    detail = f"The worker that had it in hand ended before it could record what came of it.{PERHAPS_ARRIVED}"
+    told = f"The platform was interrupted while it handled the message.{PERHAPS_ARRIVED}"
+    error = error_document("destination-failed", told)
+    return Outcome(OutcomeKind.UNKNOWN, timezone.now(), detail=detail, error=error)
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One call that belongs to no message: what was sent, secrets masked, and what came back, or why nothing did."""

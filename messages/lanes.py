@@ -33,7 +33,7 @@ from messages.models.lane import routes_with_due_lanes
 from messages.outcomes import Outcome, Policy
 from messages.recording import record
 
-SUSPECT_STRIKES = 2  # claims without progress after which a lane runs alone
+SUSPECT_STRIKES = 2  # workers that ended with its head in hand, after which a lane runs alone
 SUSPECT_PATIENCE = timedelta(seconds=5)  # how long it waits for a worker that has nothing else to do
 MAX_STRIKES = 5  # … and after which its head is taken for what kills the workers
 MOVING_ON = Policy(RetryPolicy(1, 0, 1, 0), OnFailure.SKIP)
@@ -101,7 +101,7 @@ def _claim_flowing(count: int, *, lease_seconds: float, owner: str, without: Col
     picked, values = _to_claim.sql(frozenset(without))
     picked = picked.replace(f"LIMIT {ANY_COUNT}", f"LIMIT {count}")
     changes = "token = lane.token + 1, strikes = lane.strikes + 1, owner = %s"
-    told = ("due_at", "id", "route_id", "token", "done_position", "changes")
+    told = ("due_at", "id", "route_id", "token", "done_position", "changes", "strikes")
     if connection.vendor == "postgresql":
         until: Any = lease_seconds
         sql = f"""
@@ -122,7 +122,10 @@ def _claim_flowing(count: int, *, lease_seconds: float, owner: str, without: Col
         cursor.execute(sql, values)
         rows = sorted(cursor.fetchall())
     deadline = before + lease_seconds
-    return [Claim(pk, route, token, done, deadline, changes) for _, pk, route, token, done, changes in rows]
+    return [
+        Claim(pk, route, token, done, deadline, changes, unsure=strikes > 1)
+        for _, pk, route, token, done, changes, strikes in rows
+    ]
 
 
 def _claim_suspect(
@@ -162,6 +165,7 @@ def lease(lanes: Sequence[Lane], *, lease_seconds: float, owner: str, before: fl
             until,
             lane.changes,
             suspect=lane.strikes >= SUSPECT_STRIKES,
+            unsure=lane.strikes > 0,
         )
         for lane in lanes
     ]
@@ -240,14 +244,17 @@ def release(claims: Sequence[Claim]) -> None:
 def move_on(lane: Lane) -> None:
     """Frees a locked lane in front of its next message that was not cancelled; due at once unless it is held.
 
-    `hold` and `token` are written as `lane` has them.
+    `hold` and `token` are written as `lane` has them. That a head may have been sent by whoever had it before is not
+    forgotten: a strike stays.
     """
     waiting = Message.objects.filter(lane=lane.pk, position__gt=lane.done_position).exclude(status=Status.CANCELLED)
     head = waiting.order_by("position").values_list("position", flat=True).first()
     done = lane.last_position if head is None else head - 1
     due = head is not None and lane.hold == Hold.NONE
+    unsure = done == lane.done_position and lane.strikes > 1
+    free = {**FREE, "strikes": int(unsure)}
     Lane.objects.filter(pk=lane.pk).update(
-        done_position=done, due_at=clock() if due else None, hold=lane.hold, token=lane.token, **FREE
+        done_position=done, due_at=clock() if due else None, hold=lane.hold, token=lane.token, **free
     )
 
 

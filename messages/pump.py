@@ -27,6 +27,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from django.utils import timezone
 
 from connectors.catalogue import EndpointPlan, RoutePlan, catalogue
+from connectors.choices import OnUnknown
 from connectors.processors import settler
 from messages import delivery, lanes, limits, sparing
 from messages.beats import WORKER, beat, stop_wanted
@@ -360,7 +361,8 @@ class Pump:
         begin_by = min(hand.claim.deadline - self._lease_seconds * LEASE_MARGIN, hand.claim.send_by)
         if lease_clock() < begin_by:
             try:
-                outcome = delivery.attempt(work, hand.plan)
+                stops = hand.claim.unsure and hand.plan.on_unknown == OnUnknown.STOP
+                outcome = delivery.interrupted() if stops else delivery.attempt(work, hand.plan)
             except BaseException:  # the edge of a thread, panics of extensions included: recorded with its traceback
                 log.exception("An attempt of message %s failed unexpectedly.", work.correlation_id)
                 detail = "The platform failed while it handled the message; the failure has been logged."
@@ -447,6 +449,7 @@ class Pump:
                 hand.claim.changes = entry.changes
             hand.sent += 1
             hand.claim.done_position += 1
+            hand.claim.unsure = False
         else:
             self._forget(hand)
         if hand.waiter is not None:

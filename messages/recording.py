@@ -205,7 +205,7 @@ def _whole() -> str:
                 hold = CASE WHEN mine.blocks AND lane.hold = '' THEN '{Hold.BLOCKED.value}' ELSE lane.hold END,
                 lease_until = CASE WHEN {kept} THEN lane.lease_until END,
                 owner = CASE WHEN {kept} THEN lane.owner ELSE '' END,
-                strikes = 0
+                strikes = CASE WHEN {kept} THEN 1 ELSE 0 END
             FROM mine WHERE lane.id = mine.lane_id
             RETURNING mine.index, lane.lease_until IS NOT NULL AS kept
         )
@@ -306,7 +306,7 @@ def _move_lanes(mine: Sequence[Finished], lanes: dict[int, Held]) -> set[int]:
                 continue
             due = adapted(present)
         free.append((0 if stays else 1, due, hold, lane.id))
-    _many("UPDATE messaging_lane SET done_position = done_position + 1, strikes = 0 WHERE id = %s", keep)
+    _many("UPDATE messaging_lane SET done_position = done_position + 1, strikes = 1 WHERE id = %s", keep)
     _many(
         "UPDATE messaging_lane SET done_position = done_position + %s, due_at = %s, hold = %s, lease_until = NULL,"
         " owner = '', strikes = 0 WHERE id = %s",

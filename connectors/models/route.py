@@ -75,7 +75,8 @@ class Route(Named):
         max_length=10,
         choices=OnUnknown.choices,
         default=OnUnknown.RETRY,
-        help_text="When a message was sent and no answer came: the destination may have it, or not.",
+        help_text="When a message was sent and no answer came, or its worker died meanwhile: "
+        "the destination may have it, or not.",
     )
     sync_deadline_seconds = models.FloatField(
         default=8, validators=[MinValueValidator(0.1), MaxValueValidator(MAX_SYNC_DEADLINE_SECONDS)]

@@ -22,6 +22,7 @@ applications:
   - {{slug: erp, endpoints: [{{slug: orders, url: "{url}", timeout_seconds: 60, circuit: {{enabled: false}}}}]}}
 routes:
   - {{slug: orders, source: shop, endpoint: orders, ordering_key: lane}}
+  - {{slug: payments, source: shop, endpoint: orders, ordering_key: lane, on_unknown: stop}}
 """
 
 
@@ -81,6 +82,28 @@ def test_idle_process_of_a_cluster_that_is_killed_is_made_up_for(platform: Platf
     result = platform.result(pushed, wait=30)
 
     assert (result["status"], result["attempts"]) == ("succeeded", 1)
+
+
+def test_what_a_worker_had_in_hand_that_was_killed_is_left_to_a_person(
+    platform: Platform, destination: Destination
+) -> None:
+    """On a route that says so: nobody knows whether it has arrived. What waits behind it is not sent either."""
+    processes = processes_of_lanes(platform)
+    before = len(destination.received("/orders"))
+    destination.answers("/orders", Answer(200, delay_seconds=20))
+    first, second = (platform.push("/webhooks/payments", {"lane": "A"}) for _ in range(2))
+    destination.wait_for(before + 1, path="/orders")
+
+    for process in processes:
+        if kind_of(process) == "qcluster worker":
+            process.kill()
+    result = platform.result(first, wait=30)
+
+    destination.answers("/orders")
+    assert (result["status"], result["attempts"]) == ("dead", 1)
+    assert result["error"]["detail"].endswith("while it handled the message. It may have arrived all the same.")
+    assert platform.result(second, wait=1)["status"] == "queued"
+    assert len(destination.received("/orders")) == before + 1
 
 
 def processes_of_lanes(platform: Platform) -> list[psutil.Process]:

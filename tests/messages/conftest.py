@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -95,6 +96,11 @@ def finish(
 
 def lane(key: str = "A") -> Lane:
     return Lane.objects.get(key=key)
+
+
+def expire(key: str = "A") -> None:
+    """The lease runs out, as it does when its worker is dead."""
+    Lane.objects.filter(key=key).update(lease_until=timezone.now() - timedelta(seconds=1))
 
 
 class Running:

@@ -113,6 +113,8 @@ class LaneModel:
     owner: str = ""
     hold: str = Hold.NONE
     changes: int = 0
+    unsure: bool = False
+    """Somebody had the head in hand and has not said what came of it."""
 
     @property
     def done(self) -> int:
@@ -154,6 +156,7 @@ class LaneModel:
             self.due = NOW
 
     def take(self, owner: str) -> None:
+        self.unsure |= self.lease is not None
         self.owner, self.lease = owner, LEASED
         self.token += 1
         self.strikes += 1
@@ -183,6 +186,7 @@ class LaneModel:
     def record(self, message: MessageModel, kind: OutcomeKind, *, let_go: bool) -> bool:
         """One attempt of the head. True if its holder keeps the lane, which has more work then."""
         message.attempts.append((kind, self.token))
+        self.unsure = False
         failures = len(message.attempts) - message.before_retry
         title = CRASHED if kind == OutcomeKind.CRASHED else str(kind)
         caller_waits = message.sync and not message.told_accepted
@@ -213,7 +217,7 @@ class LaneModel:
         elif let_go:
             self.free(NOW)
         else:
-            self.strikes = 0
+            self.strikes = 1
             return True
         return False
 
@@ -221,10 +225,15 @@ class LaneModel:
         self.due, self.lease, self.owner, self.strikes = due, None, "", 0
 
     def pass_cancelled(self) -> None:
-        """Nobody's any more, in front of the first message that is not cancelled."""
+        """Nobody's any more, in front of the first message that is not cancelled.
+
+        A head that somebody had in hand who ended is as unsure as before.
+        """
         while self.line and self.line[0].status == Status.CANCELLED:
             self.gone.append(self.line.pop(0))
+            self.unsure = False
         self.free(NOW if self.line and not self.hold else None)
+        self.strikes = int(self.unsure)
 
     def release(self, owner: str) -> None:
         if self.owner == owner:

@@ -256,6 +256,7 @@ class Lanes(RuleBasedStateMachine):
         assert [self.lanes[names[one.lane_id]] for one in claims] == taken
         for one, lane in zip(claims, taken, strict=True):
             assert (one.token, one.done_position, one.changes) == (lane.token, lane.done, lane.changes)
+            assert one.unsure == lane.unsure
             self.hands[names[one.lane_id]].append(Hand(lane, owner, one))
 
     @step(2, name=HELD, kind=KINDS, let_go=st.booleans())

@@ -19,12 +19,7 @@ from messages.models import Attempt, Lane, Message, Result
 from messages.pump import policy_of
 from messages.tasks import watch_lanes
 from tests import factories
-from tests.messages.conftest import LEASE, claim, configure_route, finish, head, lane, outcome, push
-
-
-def expire(key: str = "A") -> None:
-    """The lease runs out, as it does when its worker is dead."""
-    Lane.objects.filter(key=key).update(lease_until=timezone.now() - timedelta(seconds=1))
+from tests.messages.conftest import LEASE, claim, configure_route, expire, finish, head, lane, outcome, push
 
 
 def test_positions_of_a_lane_are_dense(plan: RoutePlan) -> None:

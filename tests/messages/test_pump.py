@@ -20,7 +20,7 @@ from messages.database import lease_clock
 from messages.models import Attempt, Lane, Message, Result
 from messages.pump import QUANTUM_MESSAGES, Pump
 from tests.destination import Answer, Destination, Received
-from tests.messages.conftest import Running, configure_route, push
+from tests.messages.conftest import Running, claim, configure_route, expire, finish, push
 
 pytestmark = pytest.mark.django_db(transaction=True)
 QUICK = {"max_attempts": 3, "first_delay_seconds": 0.05, "factor": 1}
@@ -124,6 +124,75 @@ def test_message_without_an_answer_stops_for_a_person_where_its_route_says_so(de
     assert sorted(Message.objects.values_list("status", flat=True)) == [Status.DEAD, Status.QUEUED]
     assert Lane.objects.get().hold == Hold.BLOCKED
     assert len(destination.requests) == 1
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["its first", "a later one"])
+def test_message_in_the_hand_of_a_worker_that_died_stops_where_its_route_says_so(
+    destination: Destination, before: int
+) -> None:
+    plan = configure_route(destination.url("/orders"), ordering_key="lane", on_unknown="stop")
+    messages = [push(plan).message for _ in range(before + 2)]
+    (taken,) = claim(plan)
+    for _ in range(before):
+        taken.done_position += finish(plan, taken).kept
+    in_hand = messages[before]
+    expire()
+
+    work()
+
+    attempt, lane = Attempt.objects.get(message=in_hand), Lane.objects.get()
+    assert (attempt.outcome, attempt.method) == (OutcomeKind.UNKNOWN, "")
+    assert attempt.detail.startswith("The worker that had it in hand ended")
+    assert list(Message.objects.filter(pk__gte=in_hand.pk).order_by("pk").values_list("status", flat=True)) == [
+        "dead",
+        "queued",
+    ]
+    assert (lane.hold, destination.requests) == (Hold.BLOCKED, [])
+
+    steering.retry(in_hand.pk)
+    work()
+
+    assert len(destination.requests) == 2
+    assert not Message.objects.exclude(status=Status.SUCCEEDED).exists()
+
+
+def test_message_in_the_hand_of_a_worker_that_died_is_sent_again_elsewhere(destination: Destination) -> None:
+    plan = configure_route(destination.url("/orders"), ordering_key="lane")
+    push(plan)
+    claim(plan)
+    expire()
+
+    work()
+
+    assert Message.objects.get().status == Status.SUCCEEDED
+    assert len(destination.requests) == 1
+
+
+def test_lane_that_goes_on_behind_a_message_that_stopped_is_sure_of_the_next(destination: Destination) -> None:
+    plan = configure_route(destination.url("/orders"), ordering_key="lane", on_unknown="stop", on_failure="skip")
+    for _ in range(3):
+        push(plan)
+    claim(plan)
+    expire()
+
+    work()
+
+    assert sorted(Message.objects.values_list("status", flat=True)) == ["failed", "succeeded", "succeeded"]
+    assert len(destination.requests) == 2
+
+
+def test_lane_that_was_given_back_unworked_is_as_unsure_as_before(destination: Destination) -> None:
+    plan = configure_route(destination.url("/orders"), ordering_key="lane", on_unknown="stop")
+    push(plan)
+    claim(plan)
+    expire()
+    for _ in range(3):
+        lanes.release(claim(plan))
+
+    work()
+
+    assert Message.objects.get().status == Status.DEAD
+    assert destination.requests == []
 
 
 def test_refused_address_is_tried_once_and_says_which_setting_would_open_it() -> None:
