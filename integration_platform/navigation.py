@@ -23,7 +23,7 @@ SIDEBAR = {
     "show_search": True,
     "navigation": [
         {
-            "title": "Messages",
+            "title": "Traffic",
             "items": [
                 _item("Messages", "mail", "messaging", "message"),
                 _item("Lanes", "format_list_numbered", "messaging", "lane"),

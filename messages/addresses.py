@@ -1,6 +1,7 @@
 """Where a request came from."""
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -11,6 +12,7 @@ from django.http import HttpRequest
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 NOBODY = "unknown"
+_WITH_PORT = re.compile(r"\A(?:([0-9.]+)|\[([0-9a-fA-F:.]+)\]):[0-9]{1,5}\Z")
 
 
 def client_address(http: HttpRequest) -> str | None:
@@ -49,9 +51,12 @@ def is_proxy(address: Address | None) -> bool:
 
 @lru_cache(maxsize=4096)
 def parsed(text: str) -> Address | None:
-    """None where it is no address. A server that listens on both versions at once writes the fourth into the sixth."""
+    """None where it is no address. Some proxies write the caller's port behind it.
+
+    A server that listens on both versions at once writes the fourth into the sixth.
+    """
     try:
-        address = ipaddress.ip_address(text.strip().strip("[]"))
+        address = ipaddress.ip_address(_WITH_PORT.sub(r"\1\2", text.strip()).strip("[]"))
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address

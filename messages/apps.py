@@ -6,5 +6,5 @@ class MessagesConfig(AppConfig):
 
     name = "messages"
     label = "messaging"
-    verbose_name = "Messages"
+    verbose_name = "Traffic"
     default_auto_field = "django.db.models.BigAutoField"

@@ -24,6 +24,7 @@ from messages.outcomes import Outcome, Received, Reply, Sent
 from messages.problems import PROBLEMS, type_of
 
 MAX_OUTGOING_BYTES = 32 * 1024 * 1024
+MAX_KEPT_HEADERS = 64 * 1024  # characters of an answer's headers; HTTP allows a hundred times as many
 PERHAPS_ARRIVED = " It may have arrived all the same."
 NOT_CALLABLE = "The platform cannot call the destination as it is configured."
 NOT_REACHED = "The destination cannot be reached."
@@ -134,7 +135,7 @@ def try_out(endpoint: EndpointPlan, body: bytes, content_type: str) -> Trial:
     answer = exchange.answer
     if isinstance(answer, TransportError):
         return Trial(sent, None, answer.detail, clock.milliseconds())
-    received = Received(answer.status_code, redacted(answer.headers), answer.body, answer.truncated)
+    received = _received(answer)
     return Trial(sent, received, "", clock.milliseconds())
 
 
@@ -219,7 +220,7 @@ def _answered(
     response: OutboundResponse, plan: RoutePlan, clock: _Clock, sent: Sent, versions: Mapping[str, Any]
 ) -> Outcome:
     status = response.status_code
-    received = Received(status, redacted(response.headers), response.body, response.truncated)
+    received = _received(response)
     plain = Reply(status, response.header("content-type"), response.body)
     meaning = plan.statuses.meaning(status)
     if meaning == retries.Meaning.SUCCESS:
@@ -250,6 +251,20 @@ def _answered(
         retry_after=retries.parse_retry_after(response.header("retry-after"), timezone.now()),
         **versions,
     )
+
+
+def _received(response: OutboundResponse) -> Received:
+    """What is kept of an answer: all of its headers that fit, and how many did not."""
+    kept, left, room = [], 0, MAX_KEPT_HEADERS
+    for name, value in response.headers:
+        if len(name) + len(value) <= room:
+            kept.append((name, value))
+            room -= len(name) + len(value)
+        else:
+            left += 1
+    if left:
+        kept.append(("(not kept)", f"{left} headers for which there was no room"))
+    return Received(response.status_code, redacted(kept), response.body, response.truncated)
 
 
 def _refusal(status: int, *, passing: bool) -> str:

@@ -446,6 +446,19 @@ def test_endless_reply_is_cut_and_says_so(destination: Destination) -> None:
     assert (len(outcome.received.body), outcome.received.truncated) == (transport.MAX_RESPONSE_BYTES, True)
 
 
+def test_headers_of_an_answer_are_kept_as_far_as_there_is_room(destination: Destination) -> None:
+    long = {f"X-Long-{number}": "v" * 60_000 for number in range(3)}
+    destination.answers("/orders", Answer(201, headers={"X-Short": "s", **long, "X-Last": "l"}, body=b"{}"))
+
+    outcome = delivery.attempt(work(), plan(destination.url("/orders")))
+
+    assert outcome.received is not None
+    kept = dict(outcome.received.headers)
+    assert {"X-Short", "X-Long-0", "X-Last"} <= set(kept)
+    assert kept["(not kept)"] == "2 headers for which there was no room"
+    assert "X-Long-1" not in kept
+
+
 def test_attempt_asks_the_database_nothing(destination: Destination, django_assert_num_queries: Any) -> None:
     definition = fields({"target": "no", "source": "id"})
     route = plan(destination.url("/orders"), definition=definition, reply_definition=definition)
