@@ -17,6 +17,7 @@ from messages.last_use import last_uses
 from messages.repeats import repeats
 from messages.waiting import lookout
 from messages.web_pump import web_pump
+from tests import other_database
 
 # how long one example takes says only what else the machine does
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -40,7 +41,8 @@ def forgetful_process() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What does not touch the database is told nothing new by another one."""
+    """What does not touch the database is told nothing new by another one; that one's run is waited for at the end."""
+    items.sort(key=lambda item: item.get_closest_marker(other_database.MARKER) is not None)
     if "TEST_DATABASE_URL" in os.environ:
         others = [item for item in items if not touches_the_database(item)]
         config.hook.pytest_deselected(items=others)
@@ -50,6 +52,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def touches_the_database(item: pytest.Item) -> bool:
     fixtures = getattr(item, "fixturenames", ())
     return item.get_closest_marker("django_db") is not None or "db" in fixtures or "transactional_db" in fixtures
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    other_database.begin(session)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    other_database.end(session)
 
 
 def pytest_unconfigure() -> None:

@@ -10,13 +10,25 @@ POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgres://postgres@127.0.0.
 REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
 
 
+def answers(url: str) -> bool:
+    try:
+        _knock(url)
+    except OSError:
+        return False
+    return True
+
+
 def need(url: str, variable: str) -> str:
     """`url` if somebody answers there; otherwise the test is skipped, or fails if REQUIRE_SERVICES is set."""
-    parts = urlsplit(url)
     try:
-        socket.create_connection((parts.hostname or "", parts.port or 0), 3).close()
+        _knock(url)
     except OSError as error:
         if os.environ.get("REQUIRE_SERVICES"):
             raise
-        pytest.skip(f"{parts.scheme} does not answer at {variable}: {error}")
+        pytest.skip(f"{urlsplit(url).scheme} does not answer at {variable}: {error}")
     return url
+
+
+def _knock(url: str) -> None:
+    parts = urlsplit(url)
+    socket.create_connection((parts.hostname or "", parts.port or 0), 3).close()
