@@ -188,7 +188,7 @@ def story(message: Any, *, contents: bool, renews: bool = False) -> Row:
 def versions_in_words(message: Message) -> str:
     """Where no version is known: whether it is yet to be mapped, or goes on as it came."""
     if message.attempts:
-        return "no mapping"
+        return "no mapping" if message.route.mapping_id is None else "no mapping that is known"
     if message.route.mapping_id is None:
         return "no mapping yet: its route has none"
     ended = message.is_final

@@ -104,14 +104,18 @@ def _verb(entry: LogEntry) -> Row:
 
 
 def _mapped(message: Message, attempts: list[Any]) -> SafeString | None:
-    """None where the first attempts are not shown: nobody knows from here when it was."""
-    if not attempts or attempts[0].number != 1:
+    """None where the first attempts are not shown, or a worker ended in the first: nobody knows when it was."""
+    if not attempts or attempts[0].number != 1 or _was_interrupted(attempts[0]):
         return None
     version = message.mapping_version
     if version is None:
         return format_html("{}", "No mapping: the payload goes on as it came")
     failed = attempts[-1].outcome == OutcomeKind.MAPPING_FAILED
     return format_html("{} with {}", "Could not be mapped" if failed else "Mapped", link(page_of(version), version))
+
+
+def _was_interrupted(attempt: Any) -> bool:
+    return bool(attempt.outcome == OutcomeKind.UNKNOWN and not attempt.method)
 
 
 def _attempt(attempt: Any, *, contents: bool) -> Row:

@@ -135,6 +135,16 @@ def test_what_people_did_stands_between_the_attempts(agent: Client) -> None:
     assert "Another one." not in page
 
 
+def test_message_whose_worker_died_claims_no_mapping(agent: Client) -> None:
+    message = factories.MessageFactory(
+        status=Status.DEAD, attempts=1, completed_at=timezone.now(), lane__route__mapping=factories.MappingFactory()
+    )
+    factories.AttemptFactory(message=message, outcome=OutcomeKind.UNKNOWN, method="", detail="Its worker ended.")
+
+    assert [title.split(" ")[0] for title in told(agent, message)] == ["Received", "Attempt", "dead"]
+    assert "no mapping that is known" in shown(agent, message)
+
+
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="how SQLite goes about it stands for both")
 def test_what_people_did_with_a_message_is_found_by_index() -> None:
     message = factories.MessageFactory()
