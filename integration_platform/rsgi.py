@@ -1,5 +1,12 @@
 """What granian serves: `granian --interface rsgi integration_platform.rsgi:application`."""
 
+import multiprocessing
+import signal
+
+if multiprocessing.parent_process() is not None:
+    # granian's worker has the handler of its parent until it serves, which only notes a SIGTERM; it would not be heard
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
 from integration_platform.wsgi import application as wsgi_application
 
 # isort: split
