@@ -15,7 +15,7 @@ start: $(VENV)/.installed ## Run the whole platform on http://127.0.0.1:8000 (AR
 	@exec $(BIN)/python manage.py start $(ARGS)
 
 test: $(VENV)/.installed-test ## Run the test suite (ARGS="tests/messages -k lane")
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(ARGS)
 
 lint: $(VENV)/.installed-lint ## Check style, types, layers and migrations
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -17,7 +18,7 @@ from messages.last_use import last_uses
 from messages.repeats import repeats
 from messages.waiting import lookout
 from messages.web_pump import web_pump
-from tests import other_database
+from tests import dealing, other_database
 
 # how long one example takes says only what else the machine does
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -40,9 +41,17 @@ def forgetful_process() -> Iterator[None]:
     catalogue.clear()
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    dealing.check(item)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> dealing.Dealer | None:
+    return dealing.Dealer(config, log) if config.option.dist == "loadscope" else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What does not touch the database is told nothing new by another one; that one's run is waited for at the end."""
-    items.sort(key=lambda item: item.get_closest_marker(other_database.MARKER) is not None)
+    """What does not touch the database is told nothing new by another one."""
+    dealing.order(items)
     if "TEST_DATABASE_URL" in os.environ:
         others = [item for item in items if not touches_the_database(item)]
         config.hook.pytest_deselected(items=others)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from integration_platform.supervisor import GUARDIAN
 from tests.services import POSTGRESQL, answers
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +31,8 @@ class Run:
 
     def __init__(self) -> None:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - until `stop`
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SIDE_BY_SIDE, *SUITE]
+        tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SIDE_BY_SIDE, *SUITE]
+        command = [*GUARDIAN, str(os.getpid()), *tests]
         self._process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, "TEST_DATABASE_URL": POSTGRESQL}, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT,
@@ -56,11 +58,12 @@ RUN = pytest.StashKey[Run]()
 
 
 def begin(session: pytest.Session) -> None:
-    """If the suite has it among its tests, and there is a server to run on."""
-    wanted = any(item.get_closest_marker(MARKER) for item in session.items)
-    alone = session.config.option.collectonly is False and not hasattr(session.config, "workerinput")
-    if wanted and alone and answers(POSTGRESQL):
-        session.config.stash[RUN] = Run()
+    """If the suite has it among its tests, and there is a server to run on. Of several processes the first does it."""
+    config = session.config
+    wanted = not config.option.collectonly and any(item.get_closest_marker(MARKER) for item in session.items)
+    is_first = getattr(config, "workerinput", {"workerid": "gw0"})["workerid"] == "gw0"
+    if wanted and is_first and answers(POSTGRESQL):
+        config.stash[RUN] = Run()
 
 
 def end(session: pytest.Session) -> None:
