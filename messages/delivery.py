@@ -135,8 +135,7 @@ def try_out(endpoint: EndpointPlan, body: bytes, content_type: str) -> Trial:
     answer = exchange.answer
     if isinstance(answer, TransportError):
         return Trial(sent, None, answer.detail, clock.milliseconds())
-    received = _received(answer)
-    return Trial(sent, received, "", clock.milliseconds())
+    return Trial(sent, _received(answer), "", clock.milliseconds())
 
 
 @dataclass(slots=True)

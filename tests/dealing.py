@@ -1,4 +1,7 @@
-"""How the tests are dealt out to several processes (pytest-xdist, `--dist loadscope`)."""
+"""How the tests are dealt out to several processes (pytest-xdist, `--dist loadscope`).
+
+By their files: xdist's own `loadgroup`, which goes by a marker, renames tests, which pytest 9.2 does not notice.
+"""
 
 from typing import Any
 

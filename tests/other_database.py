@@ -6,14 +6,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import pytest
 
 from integration_platform.supervisor import GUARDIAN
+from tests.processes import ROOT
 from tests.services import POSTGRESQL, answers
 
-ROOT = Path(__file__).parents[1]
 SUITE = [
     "tests/messages",
     "tests/connectors/test_configuration.py",
@@ -48,9 +47,9 @@ class Run:
         return status, self._output.read().decode(errors="replace")[-18_000:]
 
     def stop(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+            self._process.wait()
         self._output.close()
 
 

@@ -107,7 +107,7 @@ class Lane(models.Model):
     token = models.BigIntegerField(default=0)
     """Grows with every claim and fences off whoever held the lane before."""
     strikes = models.SmallIntegerField(default=0)
-    """Claims since the last progress: how often a worker took the lane and died."""
+    """Claims of its head: 1 while the first worker has it in hand; one more for each that died with it in hand."""
     owner = models.CharField(max_length=100, blank=True, default="")
     hold = models.CharField(max_length=10, choices=Hold.choices, default=Hold.NONE, blank=True)
 

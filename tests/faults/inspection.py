@@ -24,11 +24,7 @@ from tests.faults.apps import FOLDER, OPERATED  # noqa: E402
 
 def main() -> None:
     if "revive" in sys.argv:
-        for route in Route.objects.filter(paused=True):
-            route.paused = False
-            route.save()
-        for lane in Lane.objects.filter(hold=Hold.PAUSED):
-            steering.unhold(lane.pk)
+        resume_everything()
         for lane in Lane.objects.filter(hold=Hold.BLOCKED):
             dead = Message.objects.filter(lane=lane, position=lane.head_position, status=Status.DEAD)
             for pk in dead.values_list("pk", flat=True):
@@ -47,6 +43,15 @@ def main() -> None:
         "crashed": Attempt.objects.filter(outcome="crashed").count(),
     }
     print(json.dumps(found))
+
+
+def resume_everything() -> None:
+    """What an operator has left paused who was killed, or whose database was."""
+    for route in Route.objects.filter(paused=True):
+        route.paused = False
+        route.save()
+    for lane in Lane.objects.filter(hold=Hold.PAUSED):
+        steering.unhold(lane.pk)
 
 
 if __name__ == "__main__":

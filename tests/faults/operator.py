@@ -20,10 +20,11 @@ from django.db import DatabaseError, InterfaceError, connection  # noqa: E402
 
 from connectors.models import Route  # noqa: E402
 from messages import bulk, operate  # noqa: E402
-from messages.choices import BulkVerb, Hold, Status  # noqa: E402
+from messages.choices import BulkVerb, Status  # noqa: E402
 from messages.exceptions import NotPossible  # noqa: E402
 from messages.models import Lane, Message  # noqa: E402
 from tests.faults.apps import FOLDER, OPERATED  # noqa: E402
+from tests.faults.inspection import resume_everything  # noqa: E402
 
 REASON = "never content"
 
@@ -40,21 +41,13 @@ class Operator:
         while True:
             try:
                 self._user, _ = User.objects.get_or_create(username="operator")
-                self._resume_what_was_left()
+                resume_everything()  # whoever was here before may have been killed between the two
                 self._chance.choice(self._verbs)()
             except NotPossible:
                 pass
             except (DatabaseError, InterfaceError):
                 connection.close()
             self._pause()
-
-    def _resume_what_was_left(self) -> None:
-        """Whoever was here before may have been killed between the two, and so may the database."""
-        for lane in Lane.objects.filter(hold=Hold.PAUSED):
-            operate.resume(lane, by=self._user, reason=REASON)
-        for route in Route.objects.filter(paused=True):
-            route.paused = False
-            route.save()
 
     def pause(self) -> None:
         for lane in self._some(Lane.objects.with_work(), 1):

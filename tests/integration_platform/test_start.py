@@ -179,6 +179,35 @@ def test_stop_is_heard_where_python_ignores_exceptions() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+WHILE_IT_LOADS = """
+import multiprocessing, signal, time
+signal.signal(signal.SIGTERM, lambda *_: None)  # as in granian's main process, which its own are forked from
+
+def worker(loaded):
+    import integration_platform.rsgi
+    loaded.set()
+    time.sleep(30)
+
+forks = multiprocessing.get_context("fork")
+loaded = forks.Event()
+process = forks.Process(target=worker, args=[loaded])
+process.start()
+assert loaded.wait(30)
+process.terminate()
+process.join()
+print(process.exitcode)
+"""
+
+
+def test_web_process_that_does_not_serve_yet_hears_that_it_is_to_stop(tmp_path: Path) -> None:
+    environment = {**environment_of_a_user(), "DATA_DIR": str(tmp_path), "SECRET_KEY": "of-a-process-that-loads"}
+    command = [sys.executable, "-c", WHILE_IT_LOADS]
+
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90)
+
+    assert done.stdout.strip() == str(-signal.SIGTERM), done.stderr
+
+
 @pytest.mark.django_db
 def test_password_that_nobody_could_read_makes_no_account() -> None:
     with pytest.raises(BrokenPipeError):

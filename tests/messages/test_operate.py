@@ -17,7 +17,7 @@ from messages.exceptions import NotPossible, Refused
 from messages.models import Lane, Message, Result
 from messages.pump import policy_of
 from tests.factories import MessageFactory
-from tests.messages.conftest import claim, configure_route, finish, head, lane, outcome, push
+from tests.messages.conftest import claim, configure_route, expire, finish, head, lane, outcome, push
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_worker_that_was_stopped_records_nothing_on_a_skipped_head(plan: RoutePl
     push(plan)
     (stopped,) = claim(plan)
     late = Finished(stopped, head(stopped), outcome(), policy_of(plan))
-    Lane.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    expire()
     operate.skip_head(lane(), position=lane().head_position, by=agent, reason="r")
 
     lanes.finish([late], now=timezone.now())

@@ -18,7 +18,7 @@ from messages.models import Attempt, Lane, Message, Result
 from messages.outcomes import Reply
 from messages.pump import policy_of
 from messages.tasks import purge
-from tests.messages.conftest import LEASE, claim, configure_route, finish, head, lane, outcome, push
+from tests.messages.conftest import LEASE, claim, configure_route, expire, finish, head, lane, outcome, push
 
 
 def entry_of(plan: RoutePlan, taken: Claim, kind: OutcomeKind = OutcomeKind.SUCCEEDED, **options: Any) -> Finished:
@@ -71,7 +71,7 @@ def test_what_a_rolled_back_record_said_is_void(plan: RoutePlan) -> None:
 
     with pytest.raises(OperationalError):
         record_and_break()
-    Lane.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    expire()
     claim(plan)
     record(entry)
 
@@ -139,7 +139,7 @@ def test_outcome_for_a_released_lane_is_not_recorded(plan: RoutePlan) -> None:
 def test_lane_that_was_finished_elsewhere_is_not_renewed(plan: RoutePlan) -> None:
     push(plan)
     (stale,) = claim(plan)
-    Lane.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    expire()
     claim(plan)
     until = lane().lease_until
 
